@@ -1,0 +1,4 @@
+//! The controller: what KEDA and the HPA decide.
+
+pub mod hpa;
+pub mod keda;

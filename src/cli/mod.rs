@@ -1,0 +1,1 @@
+//! One file a subcommand; the only code that prints or exits.

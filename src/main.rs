@@ -1,0 +1,3 @@
+//! The `dryscale` command.
+
+fn main() {}

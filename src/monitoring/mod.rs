@@ -1,0 +1,1 @@
+//! The sensor: what Prometheus knows, and when.

@@ -1,0 +1,1 @@
+//! Families of distributions and how they are sampled: the same bits on every machine.

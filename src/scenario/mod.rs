@@ -1,0 +1,1 @@
+//! Files that users write, turned into checked types.

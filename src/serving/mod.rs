@@ -1,0 +1,3 @@
+//! The plant: what serves the requests.
+
+pub mod engine;

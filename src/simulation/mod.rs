@@ -1,0 +1,4 @@
+//! The loop: the only place that wires plant, sensor and controller to a clock.
+
+pub mod record;
+pub mod summary;
