@@ -23,6 +23,8 @@ pub struct Node {
 /// What TOML and YAML have in common.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
+    /// YAML's null; TOML has none.
+    Null,
     /// `true` or `false`.
     Bool(bool),
     /// A whole number.
@@ -119,6 +121,7 @@ impl Node {
     /// What to call the value in a message: `the string "x"`, `the number 3`, `a table`.
     pub fn describe(&self) -> String {
         match &self.value {
+            Value::Null => "null".to_owned(),
             Value::Bool(value) => format!("the boolean {value}"),
             Value::Integer(value) => format!("the number {value}"),
             Value::Float(value) => format!("the number {value}"),

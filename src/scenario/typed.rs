@@ -113,6 +113,7 @@ fn holder<'a>(node: &'a Node, found: &str) -> Option<&'a Origin> {
 
 fn unexpected(value: &Value) -> Unexpected<'_> {
     match value {
+        Value::Null => Unexpected::Unit,
         Value::Bool(value) => Unexpected::Bool(*value),
         Value::Integer(value) => Unexpected::Signed(*value),
         Value::Float(value) => Unexpected::Float(*value),
@@ -217,6 +218,7 @@ fn article(found: &Unexpected<'_>) -> String {
         Unexpected::Float(number) => format!("the number {number}"),
         Unexpected::Bool(value) => format!("the boolean {value}"),
         Unexpected::Str(text) => format!("the string {text:?}"),
+        Unexpected::Unit => "null".to_owned(),
         Unexpected::Seq => "a list".to_owned(),
         Unexpected::Map => "a table".to_owned(),
         other => other.to_string(),
@@ -259,6 +261,7 @@ impl<'de> de::Deserializer<'de> for Typed<'de> {
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refused> {
         match &self.0.value {
+            Value::Null => visitor.visit_unit(),
             Value::Bool(value) => visitor.visit_bool(*value),
             Value::Integer(value) => visitor.visit_i64(*value),
             Value::Float(value) => visitor.visit_f64(*value),
@@ -269,7 +272,10 @@ impl<'de> de::Deserializer<'de> for Typed<'de> {
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refused> {
-        visitor.visit_some(self)
+        match self.0.value {
+            Value::Null => visitor.visit_none(),
+            _ => visitor.visit_some(self),
+        }
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Refused> {
