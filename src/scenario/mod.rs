@@ -1,12 +1,27 @@
 //! Files that users write, turned into checked types.
 
+mod assertion;
 mod document;
+mod experiment;
+mod find;
 mod input_error;
+mod manifest;
 mod nearest;
+mod policy;
+mod set;
+mod shipped;
 mod source_text;
+mod sweep;
 mod toml_text;
 mod typed;
+mod variables;
 mod yaml_text;
 
+pub use assertion::{Assertion, Outcome};
+pub use experiment::Target;
 pub use input_error::InputError;
+pub use policy::{Policy, Rule};
+pub use set::Setting;
+pub use shipped::Kind;
 pub use source_text::{Origin, Position, SIZE_MAX_BYTES, SourceText, sha256_of};
+pub use sweep::{Axis, Choices, Range, Scale, Sweep};

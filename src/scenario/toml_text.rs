@@ -19,11 +19,10 @@ pub(super) fn parse(source: &Arc<SourceText>) -> Result<Node, InputError> {
     Ok(Node::new(Value::Table(reader.table(document.into_inner())?), Origin::whole(source)))
 }
 
-/// Parses the one TOML value, such as `3`, `"x"` or `[1, 2]`, that stands in `source` from byte `start` to its end.
-pub(super) fn parse_value(source: &Arc<SourceText>, start: usize) -> Result<Node, InputError> {
-    let reader = Reader { source, base: start };
-    let text = source.text().get(start..).unwrap_or_default();
-    reader.value(DeValue::parse(text).map_err(|error| reader.refuse(&error))?)
+/// Parses the one TOML value, such as `3`, `"x"` or `[1, 2]`, that stands at `origin`.
+pub(super) fn parse_value(origin: &Origin) -> Result<Node, InputError> {
+    let reader = Reader { source: &origin.source, base: origin.span.start };
+    reader.value(DeValue::parse(origin.text()).map_err(|error| reader.refuse(&error))?)
 }
 
 /// Parses a key as TOML writes it, bare or quoted segments separated by dots: the segments.
