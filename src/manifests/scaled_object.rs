@@ -6,7 +6,7 @@ use crate::problem::Problem;
 use indexmap::IndexMap;
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::Value;
-use serde_saphyr::{LitStr, SingleQuoted};
+use serde_saphyr::{DoubleQuoted, LitStr, SingleQuoted};
 
 /// `apiVersion` of a ScaledObject.
 pub const API_VERSION: &str = "keda.sh/v1alpha1";
@@ -170,8 +170,11 @@ impl Serialize for Texts<'_> {
         for (key, text) in self.0 {
             if is_block(text) {
                 map.serialize_entry(key, &LitStr(text))?;
-            } else {
+            } else if text.chars().all(|c| (' '..='~').contains(&c) || c.is_alphanumeric()) {
                 map.serialize_entry(key, &SingleQuoted(text))?;
+            } else {
+                // Only double quotes have escapes.
+                map.serialize_entry(key, &DoubleQuoted(text))?;
             }
         }
         map.end()
