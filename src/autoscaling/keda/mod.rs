@@ -4,7 +4,7 @@ mod scaled_object;
 mod version;
 
 pub use scaled_object::{
-    Advanced, AuthenticationRef, Fallback, FallbackBehavior, HorizontalPodAutoscalerConfig, MetricType, ScaledObjectSpec,
-    ScalingModifiers, Trigger,
+    Advanced, AuthenticationRef, Fallback, FallbackBehavior, HorizontalPodAutoscalerConfig, MetricType,
+    ScaledObjectSpec, ScalingModifiers, Trigger,
 };
 pub use version::KedaVersion;
