@@ -4,6 +4,7 @@
 //! be exported as it was written. KEDA's defaults are methods, not values filled in.
 
 use crate::autoscaling::hpa::Behavior;
+use crate::units::{Replicas, SimDuration};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +38,47 @@ pub struct ScaledObjectSpec {
     pub advanced: Option<Advanced>,
     /// What to scale on.
     pub triggers: Vec<Trigger>,
+}
+
+impl ScaledObjectSpec {
+    /// Time between two polls (`defaultPollingInterval`).
+    pub fn polling_interval(&self) -> SimDuration {
+        seconds(self.polling_interval, 30)
+    }
+    /// Time after the last activity before scaling to zero or idle (`defaultCooldownPeriod`).
+    pub fn cooldown(&self) -> SimDuration {
+        seconds(self.cooldown_period, 300)
+    }
+    /// Time after creation before scaling to zero or idle, while nothing was active yet.
+    pub fn initial_cooldown(&self) -> SimDuration {
+        seconds(self.initial_cooldown_period, 0)
+    }
+    /// The minimum as the poll loop sees it; the HPA's is 1 at least.
+    pub fn min_replicas(&self) -> Replicas {
+        Replicas(self.min_replica_count.unwrap_or(0))
+    }
+    /// `minReplicas` of the HPA (`GetHPAMinReplicas`): never 0.
+    pub fn hpa_min_replicas(&self) -> Replicas {
+        Replicas(self.min_replica_count.filter(|&min| min > 0).unwrap_or(1))
+    }
+    /// `maxReplicas` of the HPA (`GetHPAMaxReplicas`).
+    pub fn hpa_max_replicas(&self) -> Replicas {
+        Replicas(self.max_replica_count.unwrap_or(100))
+    }
+    /// `advanced.horizontalPodAutoscalerConfig`.
+    pub fn hpa_config(&self) -> Option<&HorizontalPodAutoscalerConfig> {
+        self.advanced.as_ref()?.horizontal_pod_autoscaler_config.as_ref()
+    }
+    /// `advanced.scalingModifiers` if it says anything (`IsUsingModifiers`).
+    pub fn scaling_modifiers(&self) -> Option<&ScalingModifiers> {
+        let modifiers = self.advanced.as_ref()?.scaling_modifiers.as_ref()?;
+        (*modifiers != ScalingModifiers::default()).then_some(modifiers)
+    }
+}
+
+/// A setting in seconds, or its default; a negative one, which no valid object has, counts as 0.
+fn seconds(given: Option<i32>, default: u64) -> SimDuration {
+    SimDuration::from_secs(given.map_or(default, |seconds| u64::try_from(seconds).unwrap_or(0)))
 }
 
 /// `spec.fallback`.

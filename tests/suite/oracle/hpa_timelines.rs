@@ -3,8 +3,8 @@
 
 use super::{Tally, absent, lines};
 use dryscale::autoscaling::hpa::{
-    Behavior, CompleteBehavior, Condition, ControllerManagerFlags, Decision, ExternalMetric, Fetched, HpaSpec, HpaState,
-    KubernetesVersion, MetricTarget, Plan, Scale, decide, plan, propose,
+    Behavior, CompleteBehavior, Condition, ControllerManagerFlags, Decision, ExternalMetric, Fetched,
+    HpaSpec, HpaState, KubernetesVersion, MetricTarget, Plan, Scale, decide, plan, propose,
 };
 use dryscale::units::{MilliValue, Replicas, SimDuration, SimTime};
 use serde::Deserialize;
@@ -90,7 +90,10 @@ fn check(record: &Record, kubernetes: KubernetesVersion) -> Result<(), String> {
     for tick in &record.ticks {
         let got = sync(&spec, tick, &mut state);
         if got != tick.out {
-            return Err(format!("record {} at {} ms: got {got:?}, recorded {:?}", record.id, tick.t_ms, tick.out));
+            return Err(format!(
+                "record {} at {} ms: got {got:?}, recorded {:?}",
+                record.id, tick.t_ms, tick.out
+            ));
         }
     }
     Ok(())
@@ -131,10 +134,12 @@ fn spec_of(hpa: &Hpa, kubernetes: KubernetesVersion) -> Result<HpaSpec, String> 
 
 fn sync(spec: &HpaSpec, tick: &Tick, state: &mut HpaState) -> Out {
     let now = SimTime::ZERO + SimDuration::from_millis(tick.t_ms);
-    let scale = Scale { spec: Replicas(tick.spec), status: Replicas(tick.status), ready: Replicas(tick.ready) };
+    let scale =
+        Scale { spec: Replicas(tick.spec), status: Replicas(tick.status), ready: Replicas(tick.ready) };
     let fetched: Vec<Fetched> = tick.metrics.iter().map(fetched_of).collect();
     // The recording has a proposal also where the controller would not have asked.
-    let proposals = spec.metrics.iter().zip(&fetched).map(|(metric, fetched)| propose(spec, metric, fetched, scale));
+    let proposals =
+        spec.metrics.iter().zip(&fetched).map(|(metric, fetched)| propose(spec, metric, fetched, scale));
     let proposals = proposals.map(|proposal| proposal.replicas.map(Replicas::get)).collect();
     let decision: Decision = match plan(spec, scale, state, now) {
         Plan::Decided(decision) => *decision,

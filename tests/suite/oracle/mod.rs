@@ -4,6 +4,8 @@
 //! goes on after a mismatch, prints the first three, and writes one line `oracle KIND: MATCHED/TOTAL`.
 
 mod hpa_timelines;
+mod keda_executor;
+mod keda_fallback;
 mod quantity_milli;
 
 use flate2::read::GzDecoder;
