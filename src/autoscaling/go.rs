@@ -7,8 +7,9 @@ use crate::units::{SimDuration, SimTime};
 
 /// `int64(x)` of Go on amd64: truncated toward zero, `i64::MIN` where the result does not fit or `x` is NaN.
 pub(crate) fn int64(x: f64) -> i64 {
-    // 2^63 is exact in an `f64`; i64::MAX is not.
-    if x >= -9_223_372_036_854_775_808.0 && x < 9_223_372_036_854_775_808.0 { x as i64 } else { i64::MIN }
+    // Exact in an `f64`, as i64::MAX is not.
+    const TWO_POW_63: f64 = 9_223_372_036_854_775_808.0;
+    if (-TWO_POW_63..TWO_POW_63).contains(&x) { x as i64 } else { i64::MIN }
 }
 
 /// `int32(x)` of Go on amd64: truncated toward zero, `i32::MIN` where the result does not fit or `x` is NaN.

@@ -26,6 +26,7 @@ pub use flags::ControllerManagerFlags;
 pub use metrics::{Fetched, Proposal, propose};
 pub use policies::{Limited, PolicyLimit};
 pub use reconcile::{Decision, HpaState, Path, Plan, decide, plan};
+pub(in crate::autoscaling) use spec::seconds_of;
 pub use spec::{CompleteBehavior, CompleteRules, ExternalMetric, HpaSpec, MetricTarget, Scale};
 pub use stabilization::Stabilized;
 pub use tolerance::Tolerance;

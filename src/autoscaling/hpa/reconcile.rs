@@ -251,11 +251,12 @@ impl Decision {
 
 #[cfg(test)]
 mod tests {
-    use super::super::behavior::{Behavior, ScalingRules};
+    use super::super::behavior::{Behavior, PolicyKind, ScalingPolicy, ScalingRules, SelectPolicy};
     use super::super::flags::ControllerManagerFlags;
     use super::super::spec::{CompleteBehavior, ExternalMetric, MetricTarget};
     use super::*;
     use crate::units::{MilliValue, SimDuration};
+    use proptest::prelude::*;
 
     fn hpa(metrics: usize) -> HpaSpec {
         let metric = |i| ExternalMetric {
@@ -363,5 +364,47 @@ mod tests {
         assert_eq!(json["metrics"][0]["target"]["target_milli"], 2000);
         assert_eq!(json["limits"]["reason"], "DesiredWithinRange");
         assert_eq!(json["conditions"]["able_to_scale"], "True/SucceededRescale");
+    }
+
+    fn any_rules() -> impl Strategy<Value = Option<ScalingRules>> {
+        let kind = prop_oneof![Just(PolicyKind::Pods), Just(PolicyKind::Percent)];
+        let policy = (kind, 1..150_i32, 1..120_i32).prop_map(|(kind, value, period_seconds)| ScalingPolicy {
+            kind,
+            value,
+            period_seconds,
+        });
+        let select =
+            prop_oneof![Just(SelectPolicy::Max), Just(SelectPolicy::Min), Just(SelectPolicy::Disabled)];
+        let rules = (0..120_i32, select, proptest::collection::vec(policy, 1..3)).prop_map(
+            |(window, select, policies)| ScalingRules {
+                stabilization_window_seconds: Some(window),
+                select_policy: Some(select),
+                policies: Some(policies),
+                tolerance: None,
+            },
+        );
+        proptest::option::of(rules)
+    }
+
+    proptest! {
+        /// From inside the bounds no metric, window or policy leads outside, and a failing metric never lowers the size.
+        #[test]
+        fn sizes_stay_inside_the_bounds(
+            behavior in proptest::option::of((any_rules(), any_rules())),
+            values in proptest::collection::vec([proptest::option::of(-5_000..60_000_i64), proptest::option::of(0..20_000_i64)], 1..40),
+        ) {
+            let behavior = behavior.map(|(scale_up, scale_down)| Behavior { scale_up, scale_down });
+            let complete = |behavior| CompleteBehavior::of(&behavior, &ControllerManagerFlags::default()).expect("complete");
+            let spec = HpaSpec { min_replicas: Replicas(2), max_replicas: Replicas(9), behavior: behavior.map(complete), ..hpa(2) };
+            let (mut state, mut replicas) = (HpaState::default(), 3);
+            for (tick, values) in values.iter().enumerate() {
+                let decision = sync(&spec, &mut state, replicas, 15 * tick as u64, values);
+                let desired = decision.desired_replicas.get();
+                prop_assert!((2..=9).contains(&desired), "{decision:?}");
+                prop_assert!(desired >= replicas || values.iter().all(Option::is_some), "{decision:?}");
+                prop_assert_eq!(decision.rescaled, desired != replicas);
+                replicas = desired;
+            }
+        }
     }
 }

@@ -5,7 +5,7 @@ use super::behavior::{Behavior, ScalingPolicy, ScalingRules, SelectPolicy};
 use super::flags::ControllerManagerFlags;
 use crate::autoscaling::quantity;
 use crate::problem::Problem;
-use crate::units::{MilliValue, Replicas, SimDuration};
+use crate::units::{MilliValue, Replicas, SimDuration, SimTime};
 use serde::Serialize;
 
 /// A HorizontalPodAutoscaler (autoscaling/v2) on external metrics, and the flags of the controller that syncs it.
@@ -138,9 +138,12 @@ impl CompleteRules {
     }
 }
 
-/// A checked, non-negative number of seconds of Kubernetes' `int32`.
-pub(super) fn seconds_of(seconds: i32) -> SimDuration {
-    SimDuration::from_secs(u64::try_from(seconds).unwrap_or(0))
+/// A setting in seconds of Kubernetes' `int32`: at least 0, and at most as long as a run can be, since `int32` seconds
+/// reach further than picoseconds do.
+pub(in crate::autoscaling) fn seconds_of(seconds: i32) -> SimDuration {
+    const PS_PER_SEC: u64 = 1_000_000_000_000;
+    let longest = SimTime::HORIZON.as_ps() / PS_PER_SEC;
+    SimDuration::from_secs(u64::try_from(seconds).unwrap_or(0).min(longest))
 }
 
 #[cfg(test)]
@@ -162,6 +165,13 @@ mod tests {
         assert_eq!(complete.scale_down.stabilization_window, SimDuration::from_secs(300));
         assert_eq!(complete.scale_down.policies.len(), 1);
         assert_eq!(complete.scale_down.longest_period(), SimDuration::from_secs(15));
+    }
+
+    #[test]
+    fn seconds_past_the_horizon_are_the_horizon() {
+        assert_eq!(seconds_of(-1), SimDuration::ZERO);
+        assert_eq!(seconds_of(300), SimDuration::from_secs(300));
+        assert!(SimTime::HORIZON.checked_add(seconds_of(i32::MAX)).is_some());
     }
 
     #[test]

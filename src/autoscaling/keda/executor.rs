@@ -237,8 +237,10 @@ mod tests {
         for (fallback_replicas, rule) in
             [(None, Rule::TriggerError), (Some(2), Rule::AwaitsFallback), (Some(0), Rule::Deactivated)]
         {
-            let fallback = fallback_replicas.map(|replicas| Fallback { failure_threshold: 3, replicas, behavior: None });
-            let (spec, none) = (ScaledObjectSpec { fallback, ..ScaledObjectSpec::default() }, Annotations::default());
+            let fallback =
+                fallback_replicas.map(|replicas| Fallback { failure_threshold: 3, replicas, behavior: None });
+            let (spec, none) =
+                (ScaledObjectSpec { fallback, ..ScaledObjectSpec::default() }, Annotations::default());
             let request = ScaleRequest { is_error: true, ..request(&spec, &none, 2) };
             assert_eq!(request_scale(&request, at(9)).rule, rule);
         }

@@ -3,7 +3,7 @@
 //! Our TOML writes them in snake_case, a manifest in camelCase; `None` is what the user left out, so that a policy can
 //! be exported as it was written. KEDA's defaults are methods, not values filled in.
 
-use crate::autoscaling::hpa::Behavior;
+use crate::autoscaling::hpa::{Behavior, seconds_of};
 use crate::units::{Replicas, SimDuration};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
@@ -43,15 +43,15 @@ pub struct ScaledObjectSpec {
 impl ScaledObjectSpec {
     /// Time between two polls (`defaultPollingInterval`).
     pub fn polling_interval(&self) -> SimDuration {
-        seconds(self.polling_interval, 30)
+        seconds_of(self.polling_interval.unwrap_or(30))
     }
     /// Time after the last activity before scaling to zero or idle (`defaultCooldownPeriod`).
     pub fn cooldown(&self) -> SimDuration {
-        seconds(self.cooldown_period, 300)
+        seconds_of(self.cooldown_period.unwrap_or(300))
     }
     /// Time after creation before scaling to zero or idle, while nothing was active yet.
     pub fn initial_cooldown(&self) -> SimDuration {
-        seconds(self.initial_cooldown_period, 0)
+        seconds_of(self.initial_cooldown_period.unwrap_or(0))
     }
     /// The minimum as the poll loop sees it; the HPA's is 1 at least.
     pub fn min_replicas(&self) -> Replicas {
@@ -74,11 +74,6 @@ impl ScaledObjectSpec {
         let modifiers = self.advanced.as_ref()?.scaling_modifiers.as_ref()?;
         (*modifiers != ScalingModifiers::default()).then_some(modifiers)
     }
-}
-
-/// A setting in seconds, or its default; a negative one, which no valid object has, counts as 0.
-fn seconds(given: Option<i32>, default: u64) -> SimDuration {
-    SimDuration::from_secs(given.map_or(default, |seconds| u64::try_from(seconds).unwrap_or(0)))
 }
 
 /// `spec.fallback`.

@@ -90,7 +90,10 @@ fn check(record: &Record) -> Result<(), String> {
         };
         let got = out_of(&request, at(step.t_ms))?;
         if got != step.out {
-            return Err(format!("record {} at {} ms: got {got:?}, recorded {:?}", record.id, step.t_ms, step.out));
+            return Err(format!(
+                "record {} at {} ms: got {got:?}, recorded {:?}",
+                record.id, step.t_ms, step.out
+            ));
         }
     }
     Ok(())

@@ -60,8 +60,11 @@ fn check(record: &Record) -> Result<(), String> {
         "" => None,
         name => Some(named::<FallbackBehavior>(name)?),
     };
-    let fallback =
-        Fallback { failure_threshold: record.failure_threshold, replicas: record.fallback_replicas, behavior };
+    let fallback = Fallback {
+        failure_threshold: record.failure_threshold,
+        replicas: record.fallback_replicas,
+        behavior,
+    };
     let metric_type = match record.scaling_modifiers_metric_type.as_str() {
         "" => None,
         name => Some(named::<MetricType>(name)?),
@@ -95,10 +98,14 @@ fn check(record: &Record) -> Result<(), String> {
 }
 
 fn out_of(status: &mut FallbackStatus, call: &Call, context: &FallbackContext<'_>) -> Out {
-    let outcome = if call.scaler_error { Err("recorded error".to_owned()) } else { Ok(MilliValue(call.metric_milli)) };
+    let outcome =
+        if call.scaler_error { Err("recorded error".to_owned()) } else { Ok(MilliValue(call.metric_milli)) };
     let evaluated = status.evaluate(0, outcome, context);
     let health = status.health(0);
-    let (name, milli) = evaluated.metric.as_ref().map_or((String::new(), None), |(name, value)| (name.clone(), Some(value.get())));
+    let (name, milli) = evaluated
+        .metric
+        .as_ref()
+        .map_or((String::new(), None), |(name, value)| (name.clone(), Some(value.get())));
     Out {
         out_error: evaluated.metric.is_err(),
         out_milli: milli,
