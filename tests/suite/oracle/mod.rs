@@ -6,6 +6,7 @@
 mod hpa_timelines;
 mod keda_executor;
 mod keda_fallback;
+mod pod_deletion;
 mod quantity_milli;
 
 use flate2::read::GzDecoder;
