@@ -29,9 +29,14 @@ impl Quantity {
             return Self::from_milli(MilliValue(0));
         }
         let decimal = format!("{value:.3}");
-        let Some((whole, thousandths)) = decimal.split_once('.') else { unreachable!("three decimals were asked for") };
+        let Some((whole, thousandths)) = decimal.split_once('.') else {
+            unreachable!("three decimals were asked for")
+        };
         let digits = format!("{whole}{thousandths}");
-        Quantity { milli: MilliValue(low_64_bits(&digits)), text: text_of_parsed(whole, thousandths, &digits) }
+        Quantity {
+            milli: MilliValue(low_64_bits(&digits)),
+            text: text_of_parsed(whole, thousandths, &digits),
+        }
     }
 
     /// `resource.NewMilliQuantity(milli, resource.DecimalSI)`.
@@ -137,8 +142,18 @@ fn power_of_ten(exponent: i32) -> f64 {
 
 /// A suffix as a binary factor and a power of ten.
 fn suffix_value(suffix: &str) -> Result<(f64, i32), QuantityError> {
-    const DECIMAL: [(&str, i32); 10] =
-        [("", 0), ("n", -9), ("u", -6), ("m", -3), ("k", 3), ("M", 6), ("G", 9), ("T", 12), ("P", 15), ("E", 18)];
+    const DECIMAL: [(&str, i32); 10] = [
+        ("", 0),
+        ("n", -9),
+        ("u", -6),
+        ("m", -3),
+        ("k", 3),
+        ("M", 6),
+        ("G", 9),
+        ("T", 12),
+        ("P", 15),
+        ("E", 18),
+    ];
     const BINARY: [(&str, i32); 6] = [("Ki", 10), ("Mi", 20), ("Gi", 30), ("Ti", 40), ("Pi", 50), ("Ei", 60)];
     if let Some((_, exponent)) = DECIMAL.iter().find(|(name, _)| *name == suffix) {
         return Ok((1.0, *exponent));
@@ -178,7 +193,8 @@ mod tests {
 
     #[test]
     fn text_is_kept_or_made_canonical_as_kubernetes_does() {
-        for (value, text) in [(1.005, "1.005"), (0.005, "5m"), (1e3, "1k"), (1e21, "1"), (1.5e4, "15k"), (1912.61, "1912.610")]
+        for (value, text) in
+            [(1.005, "1.005"), (0.005, "5m"), (1e3, "1k"), (1e21, "1"), (1.5e4, "15k"), (1912.61, "1912.610")]
         {
             assert_eq!(rounded(value).1, text, "{value}");
         }
@@ -189,8 +205,15 @@ mod tests {
 
     #[test]
     fn quantities_that_users_write() {
-        for (text, value) in [("50m", 0.05), ("0.1", 0.1), ("+1", 1.0), ("-2", -2.0), ("1e-2", 0.01), ("2Ki", 2048.0), ("1.", 1.0)]
-        {
+        for (text, value) in [
+            ("50m", 0.05),
+            ("0.1", 0.1),
+            ("+1", 1.0),
+            ("-2", -2.0),
+            ("1e-2", 0.01),
+            ("2Ki", 2048.0),
+            ("1.", 1.0),
+        ] {
             assert_eq!(parse_float(text), Ok(value), "{text}");
         }
         for text in ["", ".", "m", "1.2.3", "--1"] {
