@@ -1,6 +1,7 @@
 //! The plant: what serves the requests.
 
 pub mod engine;
+pub mod deployment;
 pub mod gateway;
 pub mod nodes;
 pub mod pod;
