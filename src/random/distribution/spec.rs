@@ -125,6 +125,12 @@ impl<V: Copy + Into<f64>> Distribution<V> {
         Distribution { value: Some(value), ..none }
     }
 
+    /// Lognormal with this median; `sigma` is the standard deviation of the logarithm.
+    pub fn lognormal(median: V, sigma: f64) -> Distribution<V> {
+        let none = Distribution::empty(Name::Lognormal);
+        Distribution { median: Some(median), sigma: Some(sigma), ..none }
+    }
+
     fn empty(dist: Name) -> Distribution<V> {
         Distribution {
             dist,
@@ -261,7 +267,7 @@ impl<V: Copy + Into<f64>> Distribution<V> {
                 Family::Uniform { low, width: finite("max", high - low)? }
             }
             Name::Normal => self.normal()?,
-            Name::Lognormal => self.lognormal()?,
+            Name::Lognormal => self.lognormal_family()?,
             Name::Exponential => Family::Exponential { mean: self.positive("mean", self.mean)? },
             Name::Gamma => self.gamma()?,
             Name::Weibull => self.weibull()?,
@@ -286,7 +292,7 @@ impl<V: Copy + Into<f64>> Distribution<V> {
         Ok(Family::Normal { mean, sd: finite("mean", sd)? })
     }
 
-    fn lognormal(&self) -> Result<Family, Problem> {
+    fn lognormal_family(&self) -> Result<Family, Problem> {
         let (mu, sigma) = match (self.mean, self.median, self.cv, self.mu) {
             (Some(_), None, Some(_), None) => {
                 let variance = libm::log1p(square(self.within("cv", self.cv, 0.0, 1e6)?));
