@@ -8,22 +8,12 @@ use super::typed::{camel_case, snake_case};
 use super::yaml_text;
 use crate::manifests::{ANNOTATION_NAME, ANNOTATION_SUMMARY, API_VERSION, KIND, check_label, check_subdomain};
 use crate::problem::Problem;
-use indexmap::IndexMap;
 use std::sync::Arc;
-
-/// Annotations that change what KEDA does (`pkg/scaling`, `controllers/keda`, v2.20) and are not simulated.
-const REFUSED_ANNOTATIONS: &[&str] = &[
-    "autoscaling.keda.sh/force-activation",
-    "autoscaling.keda.sh/paused",
-    "autoscaling.keda.sh/paused-replicas",
-    "autoscaling.keda.sh/paused-scale-in",
-    "autoscaling.keda.sh/paused-scale-out",
-];
 
 /// A ScaledObject as it was read.
 #[derive(Debug)]
 pub(super) struct ReadManifest {
-    /// The policy document: `name`, `summary` and `scaled_object`.
+    /// The policy document: `name`, `summary`, `annotations` and `scaled_object`.
     pub(super) document: Node,
     /// `metadata.name`.
     pub(super) name: String,
@@ -31,15 +21,13 @@ pub(super) struct ReadManifest {
     pub(super) namespace: Option<String>,
     /// `spec.scaleTargetRef.name`.
     pub(super) deployment: String,
-    /// `metadata.annotations` without our own.
-    pub(super) annotations: IndexMap<String, String>,
 }
 
 /// Finds the one ScaledObject of a text and reads it strictly: what Kubernetes would drop or refuse is refused.
 ///
 /// # Errors
 /// None or several ScaledObjects, keys that it does not have, values that are no texts where Kubernetes wants texts, a
-/// target that is no Deployment, and annotations that pause KEDA.
+/// target that is no Deployment.
 pub(super) fn read(source: &Arc<SourceText>) -> Result<ReadManifest, InputError> {
     let documents = yaml_text::parse(source)?;
     let object = the_scaled_object(source, &documents)?;
@@ -64,26 +52,26 @@ pub(super) fn read(source: &Arc<SourceText>) -> Result<ReadManifest, InputError>
     let deployment = scale_target(spec)?;
     let scaled_object = in_our_spelling(spec)?;
 
-    let named = |key: &str| annotations.get(key).cloned();
-    let (policy_name, policy_summary) = (named(ANNOTATION_NAME), named(ANNOTATION_SUMMARY));
-    let fallback_name = Node::new(Value::String(name.clone()), metadata.origin.clone());
     let mut document = Table::new();
-    let mut put = |key: &str, node: Node| {
-        document.insert(key.to_owned(), Entry { key: node.origin.clone(), node });
-    };
-    put("name", policy_name.unwrap_or(fallback_name));
-    if let Some(summary) = policy_summary {
-        put("summary", summary);
+    let mut put = |key: &str, entry: Entry| document.insert(key.to_owned(), entry);
+    let (ours, others): (Table, Table) =
+        annotations.into_iter().partition(|(key, _)| [ANNOTATION_NAME, ANNOTATION_SUMMARY].contains(&key.as_str()));
+    let unnamed = || at(&metadata.origin, Value::String(name.clone()));
+    put("name", ours.get(ANNOTATION_NAME).cloned().unwrap_or_else(unnamed));
+    if let Some(summary) = ours.get(ANNOTATION_SUMMARY) {
+        put("summary", summary.clone());
     }
-    put("scaled_object", scaled_object);
-    let others = annotations.iter().filter(|(key, _)| ![ANNOTATION_NAME, ANNOTATION_SUMMARY].contains(&key.as_str()));
-    Ok(ReadManifest {
-        annotations: others.map(|(key, node)| (key.clone(), node.as_str().unwrap_or_default().to_owned())).collect(),
-        document: Node::new(Value::Table(document), object.origin.clone()),
-        name,
-        namespace,
-        deployment,
-    })
+    if !others.is_empty() {
+        put("annotations", at(&metadata.origin, Value::Table(others)));
+    }
+    put("scaled_object", Entry { key: spec.origin.clone(), node: scaled_object });
+    let document = Node::new(Value::Table(document), object.origin.clone());
+    Ok(ReadManifest { document, name, namespace, deployment })
+}
+
+/// A value that stands for something written at `origin`.
+fn at(origin: &Origin, value: Value) -> Entry {
+    Entry { key: origin.clone(), node: Node::new(value, origin.clone()) }
 }
 
 /// The documents of kind ScaledObject, those in a `List` too; exactly one is expected.
@@ -137,20 +125,15 @@ fn scale_target(spec: &Node) -> Result<String, InputError> {
     valid(text(fields, "name", target)?, check_subdomain)
 }
 
-fn annotations(metadata: &Node) -> Result<IndexMap<String, Node>, InputError> {
+fn annotations(metadata: &Node) -> Result<Table, InputError> {
     let Some(annotations) = metadata.get("annotations").filter(|node| node.value != Value::Null) else {
-        return Ok(IndexMap::new());
+        return Ok(Table::new());
     };
-    let mut texts = IndexMap::new();
-    for (key, entry) in table(annotations, "metadata.annotations")? {
-        if REFUSED_ANNOTATIONS.contains(&key.as_str()) {
-            let problem = Problem::whole(format!("the annotation `{key}` is not simulated"));
-            return Err(InputError::at(&entry.key, problem.help("remove it to see what the policy does when it runs")));
-        }
+    let annotations = table(annotations, "metadata.annotations")?;
+    for (key, entry) in annotations {
         only_text(&format!("metadata.annotations.{key}"), &entry.node)?;
-        texts.insert(key.clone(), entry.node.clone());
     }
-    Ok(texts)
+    Ok(annotations.clone())
 }
 
 /// `spec` without `scaleTargetRef`, its keys in snake_case. Nulls are left out, as the API server does.

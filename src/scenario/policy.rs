@@ -14,7 +14,8 @@ use super::source_text::{Origin, SourceText};
 use super::sweep::Axis;
 use super::toml_text;
 use super::typed::{Spelling, snake_case, typed};
-use crate::autoscaling::keda::ScaledObjectSpec;
+use crate::autoscaling::hpa::KubernetesVersion;
+use crate::autoscaling::keda::{Annotations, KedaVersion, ScaledObjectSpec, validate};
 use crate::manifests::{ANNOTATION_NAME, ANNOTATION_SUMMARY, Manifest, ScaleTargetRef, to_yaml};
 use crate::problem::{Place, Problem};
 use crate::units::Replicas;
@@ -34,6 +35,8 @@ pub struct Policy {
     pub name: String,
     /// One line about it; empty where there is none.
     pub summary: String,
+    /// `metadata.annotations`, without those that carry name and summary: KEDA's own can pause it.
+    pub annotations: IndexMap<String, String>,
     /// What it does.
     pub rule: Rule,
     /// What `tune` may change.
@@ -57,7 +60,6 @@ pub enum Rule {
 struct Object {
     name: String,
     target: Target,
-    annotations: IndexMap<String, String>,
 }
 
 /// A policy as it was written, to which settings are still applied.
@@ -75,7 +77,6 @@ struct ManifestNames {
     name: String,
     namespace: Option<String>,
     deployment: String,
-    annotations: IndexMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -83,6 +84,8 @@ struct ManifestNames {
 struct File {
     name: Option<String>,
     summary: Option<String>,
+    #[serde(default)]
+    annotations: IndexMap<String, String>,
     replicas: Option<i32>,
     scaled_object: Option<ScaledObjectSpec>,
     #[serde(default, rename = "tune")]
@@ -102,8 +105,8 @@ impl Document {
     /// Reads a policy from a text, TOML or YAML.
     pub(super) fn read(source: &Arc<SourceText>) -> Result<Document, InputError> {
         if is_yaml(source) {
-            let ReadManifest { document, name, namespace, deployment, annotations } = manifest::read(source)?;
-            let names = ManifestNames { name, namespace, deployment, annotations };
+            let ReadManifest { document, name, namespace, deployment } = manifest::read(source)?;
+            let names = ManifestNames { name, namespace, deployment };
             let source = Arc::clone(source);
             return Ok(Document { node: document, source, spelling: Spelling::Camel, manifest: Some(names) });
         }
@@ -180,12 +183,13 @@ impl Document {
         };
         let target = self.target(target);
         let object = match &self.manifest {
-            Some(names) => Object { name: names.name.clone(), target, annotations: names.annotations.clone() },
-            None => Object { name: target.deployment.clone(), target, annotations: IndexMap::new() },
+            Some(names) => Object { name: names.name.clone(), target },
+            None => Object { name: target.deployment.clone(), target },
         };
         Ok(Policy {
             name: file.name.unwrap_or_else(|| stem(self.source.name())),
             summary: file.summary.unwrap_or_default(),
+            annotations: file.annotations,
             rule,
             tune,
             object,
@@ -215,6 +219,20 @@ impl Policy {
     /// Whatever cannot be as the user gave it.
     pub fn read(source: &Arc<SourceText>, target: &Target) -> Result<Policy, InputError> {
         Document::read(source)?.resolve(target)
+    }
+
+    /// Checks what KEDA's and the API server's admission check, and that all of it can be simulated.
+    ///
+    /// # Errors
+    /// The first problem.
+    pub fn check(&self, keda: KedaVersion, kubernetes: KubernetesVersion) -> Result<(), InputError> {
+        let Rule::ScaledObject(spec) = &self.rule else { return Ok(()) };
+        Annotations::of(&self.annotations).map_err(|problem| self.locate(problem))?;
+        match validate::problems(self.object_name(), spec, keda, kubernetes).into_iter().next() {
+            None => Ok(()),
+            Some(problem) if problem.place == Place::Key("name".to_owned()) => Err(self.locate(problem)),
+            Some(problem) => Err(self.locate(problem.under("scaled_object"))),
+        }
     }
 
     /// The ScaledObject's rules, if it is no fixed number of replicas.
@@ -249,7 +267,7 @@ impl Policy {
         if !self.summary.is_empty() {
             annotations.insert(ANNOTATION_SUMMARY.to_owned(), self.summary.clone());
         }
-        annotations.extend(self.object.annotations.clone());
+        annotations.extend(self.annotations.clone());
         let manifest = Manifest {
             name: self.object.name.clone(),
             namespace: Some(self.object.target.namespace.clone()),
