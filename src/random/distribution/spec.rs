@@ -160,6 +160,12 @@ impl<V: Copy + Into<f64>> Distribution<V> {
         Distribution { value: Some(value), ..none }
     }
 
+    /// Lognormal with this median; `sigma` is the standard deviation of the logarithm.
+    pub fn lognormal(median: V, sigma: f64) -> Distribution<V> {
+        let none = Distribution::empty(Name::Lognormal);
+        Distribution { median: Some(median), sigma: Some(sigma), ..none }
+    }
+
     fn empty(dist: Name) -> Distribution<V> {
         Distribution {
             dist,
