@@ -10,19 +10,19 @@ use indexmap::IndexMap;
 
 /// A value and where it was written.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Node {
+pub(super) struct Node {
     /// The value.
-    pub value: Value,
+    pub(super) value: Value,
     /// Where it stands.
-    pub origin: Origin,
+    pub(super) origin: Origin,
     /// A number or a boolean as it was typed where no types were declared (`--set KEY=2.50`): where a text is expected,
     /// this is it.
-    pub typed: Option<String>,
+    pub(super) typed: Option<String>,
 }
 
 /// What TOML and YAML have in common.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Value {
+pub(super) enum Value {
     /// YAML's null; TOML has none.
     Null,
     /// `true` or `false`.
@@ -40,36 +40,36 @@ pub enum Value {
 }
 
 /// Keys with values, in the order in which they were written.
-pub type Table = IndexMap<String, Entry>;
+pub(super) type Table = IndexMap<String, Entry>;
 
 /// The value of a key.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Entry {
+pub(super) struct Entry {
     /// Where the key stands.
-    pub key: Origin,
+    pub(super) key: Origin,
     /// The value.
-    pub node: Node,
+    pub(super) node: Node,
 }
 
 /// What a key leads to.
 #[derive(Clone, Copy, Debug)]
-pub struct Found<'a> {
+pub(super) struct Found<'a> {
     /// The value of the key or, if there is none, of its nearest ancestor.
-    pub node: &'a Node,
+    pub(super) node: &'a Node,
     /// Where that one's key stands; `None` for the document and for items of lists.
-    pub key: Option<&'a Origin>,
+    pub(super) key: Option<&'a Origin>,
     /// Whether all of the key was found.
-    pub complete: bool,
+    pub(super) complete: bool,
 }
 
 impl Node {
     /// A value at `origin`.
-    pub fn new(value: Value, origin: Origin) -> Self {
+    pub(super) fn new(value: Value, origin: Origin) -> Self {
         Node { value, origin, typed: None }
     }
 
     /// The table, if it is one.
-    pub fn as_table(&self) -> Option<&Table> {
+    pub(super) fn as_table(&self) -> Option<&Table> {
         match &self.value {
             Value::Table(table) => Some(table),
             _ => None,
@@ -77,7 +77,7 @@ impl Node {
     }
 
     /// The text, if it is one.
-    pub fn as_str(&self) -> Option<&str> {
+    pub(super) fn as_str(&self) -> Option<&str> {
         match &self.value {
             Value::String(text) => Some(text),
             _ => None,
@@ -85,19 +85,19 @@ impl Node {
     }
 
     /// The value of `key`, if this is a table with such a key.
-    pub fn get(&self, key: &str) -> Option<&Node> {
+    pub(super) fn get(&self, key: &str) -> Option<&Node> {
         self.as_table()?.get(key).map(|entry| &entry.node)
     }
 
     /// Follows `key`, segments separated by dots, as far as it goes. A segment of a table may hold dots itself, as class
     /// names do; of a list it is an index from 0.
-    pub fn find(&self, key: &str) -> Found<'_> {
+    pub(super) fn find(&self, key: &str) -> Found<'_> {
         let segments: Vec<&str> = key.split('.').collect();
         self.follow(&segments)
     }
 
     /// [`Node::find`] with the segments apart.
-    pub fn follow<S: AsRef<str>>(&self, path: &[S]) -> Found<'_> {
+    pub(super) fn follow<S: AsRef<str>>(&self, path: &[S]) -> Found<'_> {
         let (mut node, mut key, mut rest) = (self, None, path);
         while let [first, ..] = rest {
             let step = match &node.value {
@@ -119,7 +119,7 @@ impl Node {
     }
 
     /// What to call the value in a message: `the string "x"`, `the number 3`, `a table`.
-    pub fn describe(&self) -> String {
+    pub(super) fn describe(&self) -> String {
         match &self.value {
             Value::Null => "null".to_owned(),
             Value::Bool(value) => format!("the boolean {value}"),
@@ -133,7 +133,7 @@ impl Node {
 
     /// The error for a problem that some wing found in what this document holds: its key becomes a place. A problem
     /// without a key is one of the document as a whole.
-    pub fn locate(&self, problem: Problem) -> InputError {
+    pub(super) fn locate(&self, problem: Problem) -> InputError {
         let key = match &problem.place {
             Place::Key(key) => key.clone(),
             Place::Line { .. } | Place::Text { .. } | Place::Whole => String::new(),
@@ -142,7 +142,7 @@ impl Node {
     }
 
     /// The error for `problem` with the value of `key`: where `problem` is with a part of that text, the caret is there.
-    pub fn locate_at(&self, key: &str, mut problem: Problem) -> InputError {
+    pub(super) fn locate_at(&self, key: &str, mut problem: Problem) -> InputError {
         let found = self.find(key);
         let origin = found.caret();
         if !found.complete && !problem.message.contains(key) {
@@ -155,7 +155,7 @@ impl Node {
 
 impl<'a> Found<'a> {
     /// Where to put the caret: on a value that stands on one line, else on its key.
-    pub fn caret(&self) -> &'a Origin {
+    pub(super) fn caret(&self) -> &'a Origin {
         match (&self.node.value, self.key) {
             (Value::Table(_) | Value::Array(_), Some(key)) => key,
             _ => &self.node.origin,

@@ -1,12 +1,13 @@
 //! From what the command line names to scenarios: files are read once, settings are applied to what they say, and each
 //! combination becomes a checked [`Scenario`].
 
+use super::data_file::DataFiles;
 use super::document::{Entry, Node, Table, Value};
 use super::experiment::Experiment;
 use super::find::{Places, Unfound};
 use super::input_error::InputError;
 use super::policy::Document;
-use super::scenario::Scenario;
+use super::world::{Parts, Scenario};
 use super::set::Setting;
 use super::shipped::Kind;
 use super::source_text::{Origin, SourceText};
@@ -61,6 +62,7 @@ pub struct Draft {
     typed_names: Places,
     /// Where names in the experiment are looked for.
     written_names: Places,
+    files: Arc<DataFiles>,
 }
 
 impl Draft {
@@ -91,6 +93,7 @@ impl Draft {
             settings,
             seed: inputs.seed,
             hashes,
+            files: Arc::new(DataFiles::new(folder.clone())),
             written_names: Places { folder, ..typed_names.clone() },
             typed_names,
             experiment,
@@ -135,7 +138,8 @@ impl Draft {
         experiment.check().map_err(|problem| root.locate(problem))?;
         let mut hashes = IndexMap::from([("policy".to_owned(), document.source.sha256())]);
         hashes.extend(self.hashes.clone());
-        Scenario::new(root, experiment, document, &self.name, hashes, self.seed, self.written_names.clone())
+        let seed = self.seed.unwrap_or(experiment.seed);
+        Scenario::new(Parts { root, experiment, document, name: &self.name, seed, hashes, files: &self.files })
     }
 
     /// The policy as it is written: the last setting of `policy`, else the command line's, else the experiment's.
@@ -156,7 +160,7 @@ impl Draft {
         match self.experiment.get("policy") {
             Some(node) => match &node.value {
                 Value::String(reference) => load(reference, &self.written_names, &node.origin),
-                Value::Table(_) => Document::inline(node),
+                Value::Table(_) => Ok(Document::inline(node)),
                 _ => Err(not_a_name(node)),
             },
             None => {
@@ -212,15 +216,20 @@ fn replay(path: String, origin: &Origin) -> Value {
     Value::Table(Table::from_iter([("source".to_owned(), entry(sources))]))
 }
 
-/// `[slo]` becomes the targets of each class that names none.
+/// `[slo]` becomes the targets of each class that names none; a workload of traces may have no class at all.
 fn give_classes_targets(root: &mut Node) {
     let Some(targets) = root.as_table().and_then(|table| table.get("slo")).cloned() else { return };
     let Value::Table(root) = &mut root.value else { return };
     let Some(Value::Table(workload)) = root.get_mut("workload").map(|entry| &mut entry.node.value) else { return };
-    let Some(Value::Array(classes)) = workload.get_mut("class").map(|entry| &mut entry.node.value) else { return };
-    for class in classes {
-        if let Value::Table(class) = &mut class.value {
-            class.entry("slo".to_owned()).or_insert_with(|| targets.clone());
+    let classes = workload.entry("class".to_owned()).or_insert_with(|| {
+        let only = Node::new(Value::Table(Table::new()), targets.node.origin.clone());
+        Entry { key: targets.key.clone(), node: Node::new(Value::Array(vec![only]), targets.node.origin.clone()) }
+    });
+    if let Value::Array(classes) = &mut classes.node.value {
+        for class in classes {
+            if let Value::Table(class) = &mut class.value {
+                class.entry("slo".to_owned()).or_insert_with(|| targets.clone());
+            }
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::serving::nodes::NodesSpec;
 use crate::serving::pod::PodSpec;
 use crate::serving::router::RouterSpec;
 use crate::units::{Replicas, SimDuration, UnixMillis};
+use crate::workload::WorkloadSpec;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use std::time::UNIX_EPOCH;
@@ -53,8 +54,7 @@ pub(super) struct Experiment {
     pub(super) hpa: ControllerManagerFlags,
     #[serde(default)]
     pub(super) gate: GateLines,
-    #[serde(default)]
-    pub(super) workload: Option<IgnoredAny>,
+    pub(super) workload: WorkloadSpec,
     #[serde(default)]
     pub(super) monitoring: Option<IgnoredAny>,
     #[serde(default, rename = "policy")]

@@ -162,13 +162,17 @@ impl Excerpt {
     }
 }
 
-/// Where in the file the bytes `part` of `text` are, if the file holds `text` character by character.
+/// Where in the file the bytes `part` of `text` are, if the file holds that line of `text` character by character, and
+/// once: it does between single quotes and in a block of lines, not behind escapes or folded.
 fn verbatim(origin: &Origin, text: &str, part: (usize, usize)) -> Option<Range<usize>> {
-    if text.is_empty() || text.contains('\n') {
-        return None;
-    }
-    let start = origin.span.start + origin.text().find(text)?;
-    Some(start + part.0..start + part.1.max(part.0))
+    let start = text.get(..part.0)?.rfind('\n').map_or(0, |newline| newline + 1);
+    let line = text[start..].lines().next().unwrap_or_default();
+    let mut places = origin.text().match_indices(line);
+    let (Some((place, _)), None, false) = (places.next(), places.next(), line.is_empty()) else { return None };
+    // A part that goes on in the next line is marked to the end of its first.
+    let end = part.1.min(start + line.len()).max(part.0);
+    let from = origin.span.start + place;
+    Some(from + (part.0 - start)..from + (end - start))
 }
 
 /// `offset`, moved back to the nearest start of a character of `text`.

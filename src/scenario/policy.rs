@@ -9,6 +9,7 @@ use super::find::{Places, Unfound};
 use super::input_error::InputError;
 use super::manifest::{self, ReadManifest};
 use super::nearest::suggestion;
+use super::set::Setting;
 use super::shipped::Kind;
 use super::source_text::{Origin, SourceText};
 use super::sweep::Axis;
@@ -111,19 +112,13 @@ impl Document {
             return Ok(Document { node: document, source, spelling: Spelling::Camel, manifest: Some(names) });
         }
         let node = toml_text::parse(source)?;
-        if let Some(spec) = node.get("scaled_object") {
-            refuse_camel_case(spec)?;
-        }
         Ok(Document { node, source: Arc::clone(source), spelling: Spelling::Snake, manifest: None })
     }
 
     /// An inline `[policy]` of an experiment.
-    pub(super) fn inline(node: &Node) -> Result<Document, InputError> {
-        if let Some(spec) = node.get("scaled_object") {
-            refuse_camel_case(spec)?;
-        }
+    pub(super) fn inline(node: &Node) -> Document {
         let source = Arc::clone(&node.origin.source);
-        Ok(Document { node: node.clone(), source, spelling: Spelling::Snake, manifest: None })
+        Document { node: node.clone(), source, spelling: Spelling::Snake, manifest: None }
     }
 
     fn fixed(reference: &str, replicas: &str) -> Result<Document, InputError> {
@@ -155,8 +150,29 @@ impl Document {
         }
     }
 
+    /// A manifest names its own namespace and Deployment: `--set target.…` cannot move it elsewhere.
+    pub(super) fn refuse_retargeting(&self, setting: &Setting) -> Result<(), InputError> {
+        let Some(names) = &self.manifest else { return Ok(()) };
+        let own = match setting.path.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            ["target", "namespace"] => names.namespace.as_deref(),
+            ["target", "deployment"] => Some(names.deployment.as_str()),
+            _ => None,
+        };
+        match own {
+            Some(own) if setting.node.as_str() != Some(own) => {
+                let message = format!("the manifest names its own {}, `{own}`", setting.path[1]);
+                let help = "change it there, or write the policy in TOML with $namespace and $deployment";
+                Err(InputError::at(&setting.key, Problem::whole(message).help(help)))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Checks the document and replaces its variables by what `target` says.
     pub(super) fn resolve(self, target: &Target) -> Result<Policy, InputError> {
+        if let Some(spec) = self.node.get("scaled_object") {
+            refuse_camel_case(spec)?;
+        }
         let file: File = typed(&self.node, self.spelling)?;
         let at_key = |key: &str, problem: Problem| self.node.locate(Problem { place: Place::Key(key.into()), ..problem });
         let rule = match (file.replicas, file.scaled_object) {
@@ -328,7 +344,8 @@ impl Policy {
     }
 }
 
-/// Keys in Kubernetes' spelling, which a TOML policy does not have: one way to write a thing is enough for `--set`.
+/// Keys in Kubernetes' spelling, which neither TOML nor `--set` has (those of a manifest are ours by now): with one way to
+/// write a thing, a setting replaces what it means to replace.
 fn refuse_camel_case(node: &Node) -> Result<(), InputError> {
     match &node.value {
         Value::Table(table) => {

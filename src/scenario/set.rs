@@ -48,25 +48,25 @@ impl Setting {
         Ok(Setting { path, key, node })
     }
 
-    /// The setting of `key` (segments separated by dots, quoted where they hold dots themselves) to `value`, which was
-    /// written at `origin`.
+    /// The setting of `key`, segments separated by dots, to `value`: a point of a `[sweep]`. Where a text is expected, a
+    /// number is written as TOML writes it.
     ///
     /// # Errors
     /// A key that TOML would not read.
-    pub(super) fn of(key: &str, origin: Origin, mut node: Node) -> Result<Setting, InputError> {
+    pub fn of(key: &str, value: &toml::Value) -> Result<Setting, InputError> {
+        let text = format!("{key} = {value}");
+        let source = SourceText::new("[sweep]", text.as_str());
+        let key_origin = Origin { source: Arc::clone(&source), span: 0..key.len() };
         let Some(path) = toml_text::parse_key(key) else {
             let problem = Problem::whole(format!("`{key}` is not a key"));
-            return Err(InputError::at(&origin, problem.help("segments are separated by dots")));
+            return Err(InputError::at(&key_origin, problem.help("segments are separated by dots")));
         };
+        let origin = Origin { source, span: key.len() + 3..text.len() };
+        let mut node = toml_text::parse_value(&origin)?;
         if !matches!(node.value, Value::String(_) | Value::Array(_) | Value::Table(_)) {
-            node.typed.get_or_insert_with(|| node.origin.text().to_owned());
+            node.typed = Some(origin.text().to_owned());
         }
-        Ok(Setting { path, key: origin, node })
-    }
-
-    /// The first segment of the key: `policy`, `workload`, ...
-    pub(super) fn root(&self) -> &str {
-        self.path.first().map_or("", String::as_str)
+        Ok(Setting { path, key: key_origin, node })
     }
 
     /// Puts the value into `document`. Tables that are not there yet are made; whether the key is an accepted one shows
@@ -170,6 +170,23 @@ mod tests {
         assert_eq!(document.find("serving.engine.max_num_seqs").node.value, Value::Integer(8));
         let document = changed("mix.\"a.b=c\"=0.5").unwrap();
         assert_eq!(document.find("mix.a.b=c").node.value, Value::Float(0.5));
+    }
+
+    #[test]
+    fn a_point_of_a_sweep_sets_what_it_says() {
+        for (value, expected) in [
+            (toml::Value::Integer(2), "2"),
+            (toml::Value::Float(2.5), "2.5"),
+            (toml::Value::Boolean(true), "true"),
+        ] {
+            let setting = Setting::of("policy.triggers.0.metadata.threshold", &value).unwrap();
+            assert_eq!(setting.node.typed.as_deref(), Some(expected));
+            assert_eq!(setting.path.last().map(String::as_str), Some("threshold"));
+        }
+        let table: toml::Value = toml::from_str("a = [1, { b = 'x = \"y\"' }]").unwrap();
+        let setting = Setting::of("workload", &table["a"]).unwrap();
+        assert_eq!(setting.node.find("1.b").node.as_str(), Some("x = \"y\""));
+        assert!(Setting::of("a b", &toml::Value::Integer(1)).unwrap_err().to_string().contains("[sweep]:1:1"));
     }
 
     #[test]

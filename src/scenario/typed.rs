@@ -14,7 +14,7 @@ use std::fmt::{self, Display};
 
 /// How the keys of a document are spelled, for messages about them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Spelling {
+pub(super) enum Spelling {
     /// As the wings declare them: our TOML.
     Snake,
     /// As Kubernetes writes them: a manifest.
@@ -37,13 +37,16 @@ struct Refused {
     what: What,
 }
 
+/// What is expected where the type is a choice of names.
+const NAMES: &str = "one of several names";
+
 #[derive(Debug)]
 enum What {
     UnknownKey { key: String, accepted: &'static [&'static str] },
     UnknownWord { word: String, accepted: &'static [&'static str] },
     Missing { key: String },
-    /// serde's text; `found` is how it describes the value.
-    Other { message: String, found: Option<String> },
+    /// serde's text; `found` is how it describes the value, and quotes around that would help.
+    Other { message: String, found: Option<String>, quotes: bool },
 }
 
 impl Refused {
@@ -78,10 +81,14 @@ impl Refused {
                 let problem = Problem::whole(format!("`{}` is missing{here}", spelling.key(&key)));
                 InputError::at(found.caret(), problem)
             }
-            What::Other { message, found: unexpected } => {
+            What::Other { message, found: unexpected, quotes } => {
                 let inner = unexpected.and_then(|unexpected| holder(found.node, &unexpected));
                 let origin = inner.unwrap_or_else(|| found.caret());
-                InputError::at(origin, Problem::whole(format!("{message}{here}")))
+                let mut problem = Problem::whole(format!("{message}{here}"));
+                if quotes && !origin.text().contains('\n') {
+                    problem.help = Some(format!("quote it: \"{}\"", origin.text()));
+                }
+                InputError::at(origin, problem)
             }
         }
     }
@@ -183,11 +190,17 @@ impl std::error::Error for Refused {}
 
 impl de::Error for Refused {
     fn custom<T: Display>(message: T) -> Self {
-        Refused { path: Vec::new(), what: What::Other { message: message.to_string(), found: None } }
+        Refused { path: Vec::new(), what: What::Other { message: message.to_string(), found: None, quotes: false } }
     }
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        let message = format!("{} stands where {} is expected", article(&found), plain(&expected.to_string()));
-        Refused { path: Vec::new(), what: What::Other { message, found: Some(found.to_string()) } }
+        let expected = expected.to_string();
+        let message = format!("{} stands where {} is expected", article(&found), plain(&expected));
+        let scalar = matches!(
+            found,
+            Unexpected::Bool(_) | Unexpected::Signed(_) | Unexpected::Unsigned(_) | Unexpected::Float(_)
+        );
+        let quotes = scalar && ["a string", NAMES].contains(&expected.as_str());
+        Refused { path: Vec::new(), what: What::Other { message, found: Some(found.to_string()), quotes } }
     }
     fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
         let expected = expected.to_string();
@@ -197,7 +210,7 @@ impl de::Error for Refused {
             }
             _ => format!("{} is not accepted: {} is expected", article(&found), plain(&expected)),
         };
-        Refused { path: Vec::new(), what: What::Other { message, found: Some(found.to_string()) } }
+        Refused { path: Vec::new(), what: What::Other { message, found: Some(found.to_string()), quotes: false } }
     }
     fn unknown_variant(variant: &str, accepted: &'static [&'static str]) -> Self {
         Refused { path: Vec::new(), what: What::UnknownWord { word: variant.to_owned(), accepted } }
@@ -247,7 +260,7 @@ fn plain(expected: &str) -> String {
         "a sequence" => "a list".to_owned(),
         "a map" => "a table".to_owned(),
         _ if expected.starts_with("struct ") || expected.starts_with("internally tagged enum ") => "a table".to_owned(),
-        _ if expected.starts_with("enum ") => "one of several names".to_owned(),
+        _ if expected.starts_with("enum ") => NAMES.to_owned(),
         _ => expected.to_owned(),
     }
 }
@@ -299,15 +312,19 @@ impl<'de> de::Deserializer<'de> for Typed<'de> {
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Refused> {
+        let word = match (&self.0.value, &self.0.typed) {
+            (Value::String(text), _) | (_, Some(text)) => Some(text.as_str()),
+            _ => None,
+        };
+        if let Some(word) = word {
+            let word: StrDeserializer<'_, Refused> = word.into_deserializer();
+            return de::Deserializer::deserialize_enum(word, name, variants, visitor);
+        }
         match &self.0.value {
-            Value::String(text) => {
-                let word: StrDeserializer<'_, Refused> = text.as_str().into_deserializer();
-                de::Deserializer::deserialize_enum(word, name, variants, visitor)
-            }
             Value::Table(table) if table.len() == 1 => {
                 visitor.visit_enum(de::value::MapAccessDeserializer::new(Entries { entries: table.iter(), value: None }))
             }
-            other => Err(de::Error::invalid_type(unexpected(other), &"one of several names")),
+            other => Err(de::Error::invalid_type(unexpected(other), &NAMES)),
         }
     }
 
