@@ -1,8 +1,9 @@
 //! The plant: what serves the requests.
 
-pub mod engine;
 pub mod deployment;
+pub mod engine;
 pub mod gateway;
 pub mod nodes;
 pub mod pod;
+pub mod replica_set;
 pub mod router;
