@@ -8,6 +8,7 @@ mod keda_executor;
 mod keda_fallback;
 mod pod_deletion;
 mod quantity_milli;
+mod vllm;
 
 use flate2::read::GzDecoder;
 use std::fs::File;
