@@ -3,5 +3,6 @@
 pub mod engine;
 pub mod gateway;
 pub mod nodes;
+pub mod performance;
 pub mod pod;
 pub mod router;
