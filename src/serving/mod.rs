@@ -4,6 +4,7 @@ pub mod deployment;
 pub mod engine;
 pub mod gateway;
 pub mod nodes;
+pub mod performance;
 pub mod pod;
 pub mod replica_set;
 pub mod router;
