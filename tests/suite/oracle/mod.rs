@@ -3,6 +3,8 @@
 //! Each kind reads its records from `$DRYSCALE_ORACLES` (laid out as `tests/oracles/`) or from the project's own copy,
 //! goes on after a mismatch, prints the first three, and writes one line `oracle KIND: MATCHED/TOTAL`.
 
+mod promql;
+
 use flate2::read::GzDecoder;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -10,10 +12,8 @@ use std::path::{Path, PathBuf};
 
 /// The folder of recordings.
 pub(crate) fn root() -> PathBuf {
-    std::env::var_os("DRYSCALE_ORACLES").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracles"),
-        PathBuf::from,
-    )
+    std::env::var_os("DRYSCALE_ORACLES")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracles"), PathBuf::from)
 }
 
 /// The lines of `path` below the root, gzipped or not, or `None` where neither `path` nor `path.gz` exists.
@@ -49,7 +49,9 @@ impl Tally {
         self.total += 1;
         match outcome {
             Ok(()) => self.matched += 1,
-            Err(why) if self.total - self.matched <= 3 => say(&format!("oracle {} mismatch: {why}", self.kind)),
+            Err(why) if self.total - self.matched <= 3 => {
+                say(&format!("oracle {} mismatch: {why}", self.kind))
+            }
             Err(_) => {}
         }
     }
