@@ -5,12 +5,14 @@ use crate::problem::Problem;
 use crate::random::distribution::Seconds;
 use crate::units::SimDuration;
 use serde::Deserialize;
+use serde::de::Error;
 
 /// `[monitoring]` of an experiment.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MonitoringSpec {
     /// The Prometheus whose semantics hold: `"3.5"` when left out.
+    #[serde(deserialize_with = "release")]
     pub prometheus: Release,
     /// Between two scrapes of a target; 30 s when left out, as the Prometheus Operator and OpenShift set it.
     pub scrape_interval: Seconds,
@@ -57,6 +59,14 @@ impl Default for MonitoringSpec {
             metrics_version: None,
         }
     }
+}
+
+fn release<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Release, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    Release::named(&name).ok_or_else(|| {
+        let known: Vec<&str> = Release::ALL.iter().map(|release| release.name()).collect();
+        D::Error::custom(format!("Prometheus {name:?} is not known; one of {}", known.join(", ")))
+    })
 }
 
 /// Prometheus keeps milliseconds, and nobody scrapes more often than ten times a second.
