@@ -93,7 +93,8 @@ mod tests {
 
     #[test]
     fn holds_in_order_up_to_its_bound_and_lets_go_of_who_leaves() {
-        let spec = GatewaySpec { when_none_ready: WhenNoneReady::Hold, held_max: 2, ..GatewaySpec::default() };
+        let spec =
+            GatewaySpec { when_none_ready: WhenNoneReady::Hold, held_max: 2, ..GatewaySpec::default() };
         let mut gateway = Gateway::new(spec);
         let now = SimTime::ZERO + SimDuration::from_secs(5);
         assert_eq!(gateway.offer(now, 1), Admission::Held(SimTime::ZERO + SimDuration::from_secs(65)));

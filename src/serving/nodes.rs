@@ -63,11 +63,14 @@ impl NodesSpec {
     /// distribution.
     pub fn check(&self, gpus_per_pod: Gpus) -> Result<(), Problem> {
         if self.gpus_per_node == Gpus::ZERO {
-            return Err(Problem::key("gpus_per_node", "a node without GPUs can run no replica").help("at least 1"));
+            return Err(
+                Problem::key("gpus_per_node", "a node without GPUs can run no replica").help("at least 1")
+            );
         }
         if self.gpus_per_node < gpus_per_pod {
             let message = format!("a replica needs {gpus_per_pod} GPUs, a node has {}", self.gpus_per_node);
-            return Err(Problem::key("gpus_per_node", message).help("raise it, or choose a smaller tensor parallelism"));
+            return Err(Problem::key("gpus_per_node", message)
+                .help("raise it, or choose a smaller tensor parallelism"));
         }
         if self.nodes_max() == 0 || self.nodes_max() > NODES_MAX {
             let message = format!("there may be {} nodes", self.nodes_max());
@@ -78,7 +81,8 @@ impl NodesSpec {
             return Err(Problem::key("max_nodes", message).help("at least `min_nodes`"));
         }
         if self.scan_interval.duration().is_zero() {
-            return Err(Problem::key("scan_interval", "the autoscaler cannot look all the time").help("such as \"10s\""));
+            return Err(Problem::key("scan_interval", "the autoscaler cannot look all the time")
+                .help("such as \"10s\""));
         }
         self.provisioning.check().map_err(|problem| problem.under("provisioning"))
     }
@@ -113,11 +117,11 @@ pub struct Nodes {
 }
 
 impl Nodes {
-    /// `min_nodes` nodes, empty and available; `stream` draws the provisioning delays by node.
+    /// `nodes` nodes, at least `min_nodes`, empty and available; `stream` draws the provisioning delays by node.
     ///
     /// # Errors
     /// The `provisioning` distribution cannot be.
-    pub fn new(spec: NodesSpec, stream: NamedStream) -> Result<Self, Problem> {
+    pub fn new(spec: NodesSpec, nodes: u32, stream: NamedStream) -> Result<Self, Problem> {
         let provisioning = spec.provisioning.sampler().map_err(|problem| problem.under("provisioning"))?;
         let node = Node {
             free: spec.gpus_per_node,
@@ -128,7 +132,7 @@ impl Nodes {
             empty_since: Some(SimTime::ZERO),
         };
         Ok(Nodes {
-            nodes: vec![node; spec.min_nodes as usize],
+            nodes: vec![node; nodes.max(spec.min_nodes) as usize],
             next_scan: SimTime::ZERO + spec.scan_interval.duration(),
             pending: BTreeMap::new(),
             last_added: None,
@@ -152,7 +156,11 @@ impl Nodes {
     /// Assigns GPUs to the pod that has waited longest, if a node has room for it.
     pub fn place(&mut self) -> Option<(u32, NodeId)> {
         let (&pod, &gpus) = self.pending.first_key_value()?;
-        let roomy = self.nodes.iter().enumerate().filter(|(_, node)| node.available && !node.removed && node.free >= gpus);
+        let roomy = self
+            .nodes
+            .iter()
+            .enumerate()
+            .filter(|(_, node)| node.available && !node.removed && node.free >= gpus);
         // `max_by_key` keeps the last of equals; reversed ordinals make that the oldest.
         let id = roomy.max_by_key(|(id, node)| (node.free, std::cmp::Reverse(*id)))?.0;
         self.pending.remove(&pod);
@@ -175,7 +183,12 @@ impl Nodes {
 
     /// When [`Nodes::advance`] is due: a node becomes available, or the autoscaler looks and has reason to.
     pub fn next_event(&self, now: SimTime) -> Option<SimTime> {
-        let arrival = self.nodes.iter().filter(|node| !node.available && !node.removed).map(|node| node.available_at).min();
+        let arrival = self
+            .nodes
+            .iter()
+            .filter(|node| !node.available && !node.removed)
+            .map(|node| node.available_at)
+            .min();
         let scan = self.scan_matters().then(|| self.next_scan_from(now));
         [arrival, scan].into_iter().flatten().min()
     }
@@ -233,7 +246,8 @@ impl Nodes {
     fn scan_matters(&self) -> bool {
         let standing = self.standing();
         let could_order = !self.pending.is_empty() && standing < self.spec.nodes_max();
-        let could_remove = standing > self.spec.min_nodes && self.nodes.iter().any(|node| node.empty_since.is_some());
+        let could_remove =
+            standing > self.spec.min_nodes && self.nodes.iter().any(|node| node.empty_since.is_some());
         could_order || could_remove
     }
 
@@ -277,7 +291,9 @@ impl Nodes {
 
     /// Removes the youngest nodes first, down to `min_nodes`.
     fn remove_unneeded(&mut self, now: SimTime) {
-        let quiet = self.last_added.is_none_or(|added| now.since(added) >= self.spec.scale_down_delay_after_add.duration());
+        let quiet = self
+            .last_added
+            .is_none_or(|added| now.since(added) >= self.spec.scale_down_delay_after_add.duration());
         if !quiet {
             return;
         }
@@ -314,7 +330,7 @@ mod tests {
             ..NodesSpec::default()
         };
         spec.check(Gpus(1)).expect("a good pool");
-        Nodes::new(spec, Streams::new(1).named("nodes")).expect("a good pool")
+        Nodes::new(spec, 0, Streams::new(1).named("nodes")).expect("a good pool")
     }
 
     #[test]

@@ -51,7 +51,8 @@ impl PodSpec {
     /// A preStop sleep that is longer than the grace period: SIGKILL would come before SIGTERM.
     pub fn check(&self) -> Result<(), Problem> {
         if self.pre_stop > self.termination_grace_period {
-            let message = "the preStop sleep is longer than `termination_grace_period`, so SIGTERM would never come";
+            let message =
+                "the preStop sleep is longer than `termination_grace_period`, so SIGTERM would never come";
             return Err(Problem::key("pre_stop", message).help("raise `termination_grace_period` above it"));
         }
         Ok(())
@@ -146,7 +147,13 @@ impl Pod {
     }
 
     /// Assigned to a node at `now`: the engine will answer after `serving_after`, the probe see it after `ready_after`.
-    pub fn start(&mut self, now: SimTime, node: NodeId, serving_after: SimDuration, ready_after: SimDuration) {
+    pub fn start(
+        &mut self,
+        now: SimTime,
+        node: NodeId,
+        serving_after: SimDuration,
+        ready_after: SimDuration,
+    ) {
         debug_assert_eq!(self.phase, Phase::Pending);
         debug_assert!(serving_after <= ready_after);
         self.node = Some(node);

@@ -12,7 +12,18 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("histogram", &["units"]),
     ("random", &["units", "problem"]),
     ("workload", LEAVES),
-    ("serving", &["units", "problem", "histogram", "random", "workload::ContentId", "workload::Finish", "workload::Segment"]),
+    (
+        "serving",
+        &[
+            "units",
+            "problem",
+            "histogram",
+            "random",
+            "workload::ContentId",
+            "workload::Finish",
+            "workload::Segment",
+        ],
+    ),
     ("monitoring", &["units", "problem", "histogram", "random", "serving::engine"]),
     ("autoscaling", LEAVES),
     ("manifests", &["units", "problem", "autoscaling"]),
@@ -42,7 +53,17 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 const LEAVES: &[&str] = &["units", "problem", "histogram", "random"];
 
 /// The wings that are plain state machines.
-const PURE: &[&str] = &["units", "problem", "histogram", "random", "workload", "serving", "monitoring", "autoscaling", "simulation"];
+const PURE: &[&str] = &[
+    "units",
+    "problem",
+    "histogram",
+    "random",
+    "workload",
+    "serving",
+    "monitoring",
+    "autoscaling",
+    "simulation",
+];
 
 fn source_root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
@@ -91,7 +112,8 @@ fn imports(code: &str) -> Vec<(String, String)> {
         let top = hit[1].to_owned();
         let rest = hit.get(2).map_or("", |m| m.as_str());
         for item in rest.trim_matches(['{', '}']).split(',') {
-            let item = item.trim().split("::").next().unwrap_or_default().split(' ').next().unwrap_or_default();
+            let item =
+                item.trim().split("::").next().unwrap_or_default().split(' ').next().unwrap_or_default();
             found.push((top.clone(), format!("{top}::{item}")));
         }
     }
@@ -104,7 +126,8 @@ fn wings_import_only_what_the_design_allows() {
     for (wing, allowed) in MAY_IMPORT {
         for file in files_of(wing) {
             for (top, item) in imports(&code(&file)) {
-                let fine = top == *wing || allowed.contains(&top.as_str()) || allowed.contains(&item.as_str());
+                let fine =
+                    top == *wing || allowed.contains(&top.as_str()) || allowed.contains(&item.as_str());
                 if !fine {
                     faults.push(format!("{}: {wing} may not import {item}", file.display()));
                 }
@@ -130,7 +153,8 @@ fn every_wing_has_its_rule() {
 #[test]
 fn the_wings_are_pure() {
     let forbidden =
-        Regex::new(r"\bstd::(fs|net|env|process|thread|time)\b|\bprintln!|\beprintln!|\bstatic mut\b").expect("pattern");
+        Regex::new(r"\bstd::(fs|net|env|process|thread|time)\b|\bprintln!|\beprintln!|\bstatic mut\b")
+            .expect("pattern");
     let mut faults = Vec::new();
     for wing in PURE {
         for file in files_of(wing) {

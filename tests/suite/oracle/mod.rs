@@ -9,6 +9,7 @@ mod keda_fallback;
 mod pod_deletion;
 mod quantity_milli;
 mod vllm;
+mod promql;
 
 use flate2::read::GzDecoder;
 use std::fs::File;
