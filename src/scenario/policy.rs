@@ -314,9 +314,9 @@ impl Policy {
     pub fn locate(&self, problem: Problem) -> InputError {
         let mut problem = self.in_our_words(problem);
         if let Place::Key(key) = &problem.place {
-            let key = key.clone();
+            let (key, shown) = (key.clone(), self.document.spelling.path(key.split('.')));
             problem = self.in_written_text(&key, problem);
-            return self.document.node.locate_at(&key, problem);
+            return self.document.node.locate_as(&key, &shown, problem);
         }
         self.document.node.locate(problem)
     }

@@ -126,7 +126,7 @@ fn a_comment_cannot_become_yaml() {
 #[test]
 fn a_fixed_number_of_replicas_has_no_scaled_object() {
     let error = policy("p.toml", "replicas = 3").to_yaml(&[]).expect_err("nothing to export").to_string();
-    assert!(error.contains("p.toml:1:12") && error.contains("spec.replicas"), "{error}");
+    assert!(error.contains("p.toml:1:1") && error.contains("spec.replicas"), "{error}");
 }
 
 /// Texts that some reader of YAML takes for something else, or for the end of something.
