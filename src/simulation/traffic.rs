@@ -8,17 +8,19 @@ use crate::problem::Problem;
 use crate::serving::engine::{EngineRequest, Output, RequestId, Usage};
 use crate::serving::gateway::Admission;
 use crate::units::SimTime;
-use crate::workload::client::Offer;
+use crate::workload::{InFlightCap, Offer};
 
 impl World<'_> {
     /// Asks the workload for its next request and schedules its arrival. One request is pulled ahead, never more.
     pub(super) fn pull_request(&mut self) -> Result<(), Problem> {
         debug_assert!(self.next_request.is_none());
-        if let Some(request) = self.workload.next()?
-            && request.sent < self.end
-        {
-            self.queue.push(request.sent, Event::Arrival(request.ordinal));
-            self.next_request = Some(request);
+        match self.workload.next_request()? {
+            Some(request) => {
+                self.queue.push(request.sent, Event::Arrival(request.ordinal));
+                self.next_request = Some(request);
+            }
+            // A trace that is shorter than the run ends it.
+            None => self.end = self.workload.trace_end().map_or(self.end, |trace_end| trace_end.min(self.end)),
         }
         Ok(())
     }
@@ -31,7 +33,7 @@ impl World<'_> {
         let (ordinal, source) = (request.ordinal, usize::from(request.source));
         let measured = request.sent >= self.warmup_ends;
         let flight = Flight::new(request, Stage::Capped, measured);
-        match self.caps[source].offer(ordinal) {
+        match self.caps[source].as_mut().map_or(Offer::Send, |cap| cap.offer(ordinal)) {
             Offer::Send => {
                 self.flights.insert(flight);
                 self.send(ordinal);
@@ -190,7 +192,7 @@ impl World<'_> {
 
     /// The client is done with a request and sends the next one that its cap held back.
     pub(super) fn client_done(&mut self, source: u16) {
-        if let Some(next) = self.caps[usize::from(source)].done() {
+        if let Some(next) = self.caps[usize::from(source)].as_mut().and_then(InFlightCap::done) {
             self.held -= 1;
             self.send(next);
         }
@@ -203,7 +205,7 @@ impl World<'_> {
             self.router.done(pod);
         }
         let source = flight.request.source;
-        if self.caps[usize::from(source)].is_limited() {
+        if self.caps[usize::from(source)].is_some() {
             self.queue.push(at, Event::ClientDone { source, request: ordinal });
         }
         self.finish(flight, fate, reason, Some(at), served);

@@ -16,17 +16,16 @@ use crate::serving::deployment::Deployment;
 use crate::serving::engine::{EngineCore, Output, Stats};
 use crate::serving::gateway::Gateway;
 use crate::serving::nodes::Nodes;
-use crate::serving::performance::StartupSpec;
+use crate::serving::performance::Startup;
 use crate::serving::pod::{Phase, PodSpec};
 use crate::serving::router::Router;
 use crate::units::{Gpus, Replicas, SimDuration, SimTime, UnixMillis};
-use crate::workload::client::InFlightCap;
-use crate::workload::{Request, Workload};
+use crate::workload::{InFlightCap, Request, Workload};
 
 /// A world in motion. [`World::run`] takes it from the start to the end; `record` hears what happens.
 pub struct World<'a> {
     pub(super) now: SimTime,
-    /// Requests due at or after this instant do not exist.
+    /// Requests due after this instant do not exist.
     pub(super) end: SimTime,
     drain: bool,
     tick: SimDuration,
@@ -38,7 +37,7 @@ pub struct World<'a> {
     // Clients.
     pub(super) workload: Workload,
     pub(super) next_request: Option<Request>,
-    pub(super) caps: Vec<InFlightCap>,
+    pub(super) caps: Vec<Option<InFlightCap>>,
     pub(super) flights: Flights,
 
     // Plant.
@@ -50,7 +49,7 @@ pub struct World<'a> {
     pub(super) nodes_followed: Option<SimTime>,
     pub(super) pod_spec: PodSpec,
     pub(super) gpus_per_pod: Gpus,
-    pub(super) startup: StartupSpec,
+    pub(super) startup: Startup,
     pub(super) startup_stream: NamedStream,
     engine: EngineSetup,
     pub(super) request_path: RequestPath,
@@ -144,7 +143,7 @@ impl<'a> World<'a> {
         let streams = Streams::new(setup.seed);
         let serving = setup.serving;
         let initial = serving.initial_replicas;
-        let sensor = Sensor::new(&setup.monitoring, setup.epoch, &streams);
+        let sensor = Sensor::new(setup.monitoring, setup.target.clone(), setup.epoch, &streams);
         let initial_nodes = serving.initial_nodes();
         let mut world = World {
             now: SimTime::ZERO,
@@ -155,7 +154,7 @@ impl<'a> World<'a> {
             epoch: setup.epoch,
             queue: EventQueue::default(),
             recorder,
-            caps: setup.workload.sources().iter().map(|source| InFlightCap::new(source.max_in_flight)).collect(),
+            caps: setup.workload.sources().iter().map(|source| source.max_in_flight.map(InFlightCap::new)).collect(),
             workload: setup.workload,
             next_request: None,
             flights: Flights::default(),
@@ -202,7 +201,7 @@ impl<'a> World<'a> {
     /// The workload cannot be read further.
     pub fn run(mut self, progress: &mut dyn FnMut(SimTime) -> bool) -> Result<(), Problem> {
         while let Some(at) = self.queue.next_time() {
-            if at >= self.end && !(self.drain && self.flights.len() > 0) {
+            if at > self.end && !(self.drain && self.flights.len() > 0) {
                 break;
             }
             let Some((at, event)) = self.queue.pop() else { break };
