@@ -1,4 +1,5 @@
 //! All integration tests: one binary, one link.
 
+mod models;
 mod oracle;
 mod tidy;

@@ -69,7 +69,7 @@ impl KvCacheSpec {
         ];
         for (key, gib) in sizes {
             // Written so that NaN is refused too.
-            if !(gib >= 0.0 && gib <= 1024.0) {
+            if !(0.0..=1024.0).contains(&gib) {
                 return Err(
                     Problem::key(key, format!("{gib} is no size of memory")).help("in GiB, 0 to 1024")
                 );

@@ -329,3 +329,174 @@ fn picoseconds(ms: f64) -> u64 {
 fn fixed_point(ms: f64) -> u128 {
     libm::round(ms * PS_PER_MS * (1u64 << FRACTION_BITS) as f64) as u128
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const SPEC: &str = "
+        alpha = 1.25
+        provenance = { kind = 'assumed', date = '2026-11-23', source = 'a test' }
+        decode_attention = { step_ms = 0.5, request_ms = 0.004, context_token_ms = 5.00003e-5 }
+        prefill_attention = { step_ms = 0.4, token_ms = 0.001, pair_ms = 3.0e-7 }
+        cpu_floor = { step_ms = 3.0, request_ms = 0.5, provenance = { kind = 'assumed', date = '2026-11-23', source = 'a test' } }
+        [host]
+        requests = [0, 100, 200]
+        ms = [0.0, 2.0, 10.0]
+        prefill_request_ms = 0.25
+        step_ms = 0.125
+        provenance = { kind = 'assumed', date = '2026-11-23', source = 'a test' }
+        [host_sync]
+        requests = [1]
+        ms = [7.0]
+        prefill_request_ms = 0.0
+        step_ms = 1.0
+        provenance = { kind = 'assumed', date = '2026-11-23', source = 'a test' }
+        [gemm]
+        tokens = [1, 8, 9, 1024]
+        decode_ms = [5.0, 6.0, 8.0, 9.015]
+        mixed_ms = [5.5, 6.5, 8.5, 9.515]
+    ";
+
+    fn spec() -> StepTimeSpec {
+        toml::from_str(SPEC).expect("the spec reads")
+    }
+
+    fn timer() -> StepTime {
+        StepTime::new(&spec(), true).expect("the spec is good")
+    }
+
+    fn decode(requests: u32, context: u64) -> BatchShape {
+        BatchShape { decode_requests: requests, decode_context: context, ..BatchShape::default() }
+    }
+
+    fn ms(step: SimDuration) -> f64 {
+        step.as_ps() as f64 / PS_PER_MS
+    }
+
+    #[test]
+    fn a_decode_only_step_is_the_sum_of_its_terms() {
+        let timer = timer();
+        // 1.25 * (8 + 1 ms/1015 + 0.5 + 0.04 + 5.00003e-5 * 1000) + 0.2 + 0.125
+        let expected = 1.25 * (8.001 + 0.54 + 0.050_000_3) + 0.325;
+        assert!((ms(timer.step_time(&decode(10, 1000))) - expected).abs() < 1e-6);
+        assert_eq!(timer.context_slope(), SimDuration::from_ps(62_500), "1.25 * 50000.3 ps, rounded once");
+        assert_eq!(timer.step_time(&BatchShape::default()), SimDuration::ZERO);
+    }
+
+    #[test]
+    fn a_mixed_step_takes_the_other_column_and_the_prefill_terms() {
+        let batch = BatchShape {
+            decode_requests: 2,
+            decode_context: 300,
+            prefill_requests: 1,
+            prefill_tokens: 7,
+            // q = 7 on top of p = 100: pairs = 7 * 103.5.
+            prefill_pairs_x2: 1449,
+        };
+        let gpu = 8.5 + 0.5 + 0.008 + 300.0 * 5.000_03e-5 + 0.4 + 0.007 + 724.5 * 3e-7;
+        let expected = 1.25 * gpu + 0.06 + 0.25 + 0.125;
+        assert!((ms(timer().step_time(&batch)) - expected).abs() < 1e-6);
+        let alone = BatchShape { decode_requests: 0, decode_context: 0, prefill_tokens: 9, ..batch };
+        let expected = 1.25 * (8.5 + 0.4 + 0.009 + 724.5 * 3e-7) + 0.02 + 0.25 + 0.125;
+        assert!((ms(timer().step_time(&alone)) - expected).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_staircase_has_both_sides_and_goes_on_beyond_the_last_knot() {
+        let timer = timer();
+        let base = |b: u32| {
+            (ms(timer.decode_base(b)) - 0.125 - 0.02 * f64::from(b)) / 1.25 - 0.5 - 0.004 * f64::from(b)
+        };
+        assert!((base(8) - 6.0).abs() < 1e-9 && (base(9) - 8.0).abs() < 1e-9);
+        let slope = 1.015 / 1015.0;
+        for b in [4095u32, 4096, 4097, 8000] {
+            let host = 2.0 + f64::from(b - 100) * 0.08;
+            let gpu = 9.015 + slope * f64::from(b - 1024) + 0.5 + 0.004 * f64::from(b);
+            let expected = (1.25 * gpu + host + 0.125).max(3.0 + 0.5 * f64::from(b));
+            assert!((ms(timer.step_time(&decode(b, 0))) - expected).abs() < 1e-6, "{b}");
+        }
+    }
+
+    #[test]
+    fn the_floor_holds_without_the_host_cost_on_top() {
+        let timer = timer();
+        assert_eq!(timer.floor(40), SimDuration::from_millis(23));
+        assert_eq!(timer.step_time(&decode(40, 0)), SimDuration::from_millis(23));
+        let over = timer.step_time(&decode(40, 1_000_000));
+        assert_eq!(over.as_ps(), timer.decode_base(40).as_ps() + 1_000_000 * timer.context_slope().as_ps());
+    }
+
+    #[test]
+    fn sync_scheduling_has_a_host_cost_of_its_own() {
+        let sync = StepTime::new(&spec(), false).expect("the spec is good");
+        assert!((ms(sync.decode_base(1)) - (1.25 * 5.504 + 8.0)).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_at_its_key() {
+        type Change = fn(&mut StepTimeSpec);
+        let cases: [(&str, Change); 9] = [
+            ("alpha", |s| s.alpha = 0.0),
+            ("alpha", |s| s.alpha = f64::NAN),
+            ("decode_attention.context_token_ms", |s| s.decode_attention.context_token_ms = -1.0),
+            ("prefill_attention.pair_ms", |s| s.prefill_attention.pair_ms = f64::INFINITY),
+            ("gemm.tokens.0", |s| s.gemm.tokens[0] = 2),
+            ("gemm.mixed_ms", |s| drop(s.gemm.mixed_ms.pop())),
+            ("host_sync.requests", |s| s.host_sync.requests.clear()),
+            ("host.ms.1", |s| s.host.ms[1] = f64::NAN),
+            ("host.provenance.source", |s| s.host.provenance.source.clear()),
+        ];
+        for (key, change) in cases {
+            let mut spec = spec();
+            change(&mut spec);
+            let problem = spec.check().expect_err(key);
+            assert_eq!(problem.place, crate::problem::Place::Key(key.to_owned()));
+        }
+        assert!(
+            toml::from_str::<StepTimeSpec>(&format!("gama = 1\n{SPEC}")).is_err(),
+            "unknown keys are refused"
+        );
+    }
+
+    proptest! {
+        /// A run of k decode steps has a closed form, to the picosecond: above the floor each step adds D * B to the one before.
+        #[test]
+        fn a_run_of_steps_has_a_closed_form(b in 1u32..300, context in 0u64..5_000_000, k in 1u64..500) {
+            let timer = timer();
+            let (a, d) = (timer.decode_base(b).as_ps(), timer.context_slope().as_ps());
+            let floor = timer.floor(b).as_ps();
+            let one_by_one: u64 = (0..k).map(|i| timer.step_time(&decode(b, context + i * u64::from(b))).as_ps()).sum();
+            let first = a + d * context;
+            prop_assume!(first >= floor);
+            prop_assert_eq!(one_by_one, k * first + d * u64::from(b) * (k * (k - 1) / 2));
+        }
+
+        /// Any batch that fits the types has a time, no longer than a run; more of anything never makes it shorter than D says.
+        #[test]
+        fn no_batch_overflows(
+            b in 0u32..=u32::MAX, s in 0u64..=u64::MAX, p in 0u32..=u32::MAX, q in 0u64..=u64::MAX, pairs in 0u128..=u128::MAX,
+        ) {
+            let batch = BatchShape {
+                decode_requests: b, decode_context: s, prefill_requests: p, prefill_tokens: q, prefill_pairs_x2: pairs,
+            };
+            let time = timer().step_time(&batch);
+            prop_assert!(time.as_ps() <= SimTime::HORIZON.as_ps());
+            prop_assert_eq!(time.is_zero(), b == 0 && p == 0);
+        }
+    }
+
+    #[test]
+    fn the_largest_batch_of_the_contract_is_finite() {
+        let q = (1u128 << 31) - 1;
+        let batch = BatchShape {
+            decode_requests: 1 << 19,
+            decode_context: (1 << 19) * (q as u64),
+            prefill_requests: 1 << 19,
+            prefill_tokens: (1 << 19) * (q as u64),
+            prefill_pairs_x2: (1 << 19) * q * (2 * q + q),
+        };
+        assert_eq!(timer().step_time(&batch).as_ps(), SimTime::HORIZON.as_ps());
+    }
+}
