@@ -1,3 +1,2 @@
-//! The `dryscale` command.
-
+//! x
 fn main() {}

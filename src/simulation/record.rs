@@ -21,6 +21,10 @@ pub trait Recorder {
     fn pod(&mut self, _record: &PodRecord) {}
     /// The run is over.
     fn end(&mut self, _totals: &RunTotals) {}
+    /// Whether decisions are wanted at all: making their account costs more than deciding.
+    fn wants_decisions(&self) -> bool {
+        false
+    }
 }
 
 /// What became of a request; each arrived request has exactly one.

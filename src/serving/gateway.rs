@@ -1,0 +1,112 @@
+//! What happens to a request while no pod can serve it: it is refused, or held until one can.
+
+use crate::random::distribution::Seconds;
+use crate::units::{SimDuration, SimTime};
+use serde::Deserialize;
+use std::collections::VecDeque;
+
+/// `[serving.gateway]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GatewaySpec {
+    /// While no pod is ready; `refuse` when left out.
+    pub when_none_ready: WhenNoneReady,
+    /// Requests held at most; more are refused. 1,000 when left out (assumed: no gateway documents a common bound).
+    pub held_max: u32,
+    /// A request that was held this long is refused; 60 s when left out (the KEDA HTTP add-on's order of magnitude).
+    pub hold_timeout: Seconds,
+}
+
+impl Default for GatewaySpec {
+    fn default() -> Self {
+        GatewaySpec {
+            when_none_ready: WhenNoneReady::default(),
+            held_max: 1_000,
+            hold_timeout: Seconds(SimDuration::from_secs(60)),
+        }
+    }
+}
+
+/// What a gateway does while it has no endpoint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenNoneReady {
+    /// HTTP 503 at once, as a Service or an ordinary gateway without endpoints answers.
+    #[default]
+    Refuse,
+    /// The request waits for an endpoint, as in the KEDA HTTP add-on's interceptor or Knative's activator.
+    Hold,
+}
+
+/// What the gateway did with a request that no pod could take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// It waits, at most until this instant.
+    Held(SimTime),
+    /// HTTP 503.
+    Refused,
+}
+
+/// Requests that wait for an endpoint, in order of arrival.
+#[derive(Clone, Debug)]
+pub struct Gateway {
+    spec: GatewaySpec,
+    held: VecDeque<u64>,
+}
+
+impl Gateway {
+    /// Holds nothing yet.
+    pub fn new(spec: GatewaySpec) -> Self {
+        Gateway { spec, held: VecDeque::new() }
+    }
+
+    /// A request came at `now` while there was no endpoint.
+    pub fn offer(&mut self, now: SimTime, request: u64) -> Admission {
+        let full = self.held.len() >= self.spec.held_max as usize;
+        if full || self.spec.when_none_ready == WhenNoneReady::Refuse {
+            return Admission::Refused;
+        }
+        self.held.push_back(request);
+        Admission::Held(now + self.spec.hold_timeout.duration())
+    }
+
+    /// The request that waited longest, now that there is an endpoint.
+    pub fn release(&mut self) -> Option<u64> {
+        self.held.pop_front()
+    }
+
+    /// The request waits no longer: its client gave up, or it was held too long. False if it was not held.
+    pub fn withdraw(&mut self, request: u64) -> bool {
+        let position = self.held.iter().position(|&held| held == request);
+        position.map(|position| self.held.remove(position)).is_some()
+    }
+
+    /// How many wait.
+    pub fn held(&self) -> usize {
+        self.held.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn holds_in_order_up_to_its_bound_and_lets_go_of_who_leaves() {
+        let spec =
+            GatewaySpec { when_none_ready: WhenNoneReady::Hold, held_max: 2, ..GatewaySpec::default() };
+        let mut gateway = Gateway::new(spec);
+        let now = SimTime::ZERO + SimDuration::from_secs(5);
+        assert_eq!(gateway.offer(now, 1), Admission::Held(SimTime::ZERO + SimDuration::from_secs(65)));
+        assert!(matches!(gateway.offer(now, 2), Admission::Held(_)));
+        assert_eq!(gateway.offer(now, 3), Admission::Refused);
+        assert!(gateway.withdraw(1));
+        assert!(!gateway.withdraw(1));
+        assert_eq!((gateway.release(), gateway.release()), (Some(2), None));
+    }
+
+    #[test]
+    fn an_ordinary_gateway_refuses() {
+        assert_eq!(Gateway::new(GatewaySpec::default()).offer(SimTime::ZERO, 1), Admission::Refused);
+    }
+}

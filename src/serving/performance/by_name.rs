@@ -1,0 +1,146 @@
+//! A thing by its name in the catalogue, or written out in place.
+
+use super::architectures::Architecture;
+use super::gpus::Gpu;
+use super::roofline::Efficiency;
+use crate::problem::Problem;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
+
+/// Something that a file names, or writes out as a table in place.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ByName<T> {
+    /// Its name in the catalogue.
+    Name(String),
+    /// Itself.
+    Inline(T),
+}
+
+// Written by hand because serde's untagged enums lose the reason for a refusal, such as an unknown key.
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for ByName<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NameOrTable<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for NameOrTable<T> {
+            type Value = ByName<T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a name, or a table")
+            }
+            fn visit_str<E: Error>(self, name: &str) -> Result<ByName<T>, E> {
+                Ok(ByName::Name(name.to_owned()))
+            }
+            fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<ByName<T>, M::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(ByName::Inline)
+            }
+        }
+        deserializer.deserialize_any(NameOrTable(PhantomData))
+    }
+}
+
+/// The GPUs of `models/gpus.toml` and the architectures of `models/architectures.toml`, by name.
+#[derive(Clone, Debug, Default)]
+pub struct Catalogue {
+    /// GPUs by name: `a100-80gb`.
+    pub gpus: BTreeMap<String, Gpu>,
+    /// Architectures by name: `llama-3.2-3b`.
+    pub architectures: BTreeMap<String, Architecture>,
+}
+
+impl Catalogue {
+    /// Refuses what is no GPU and no architecture, with keys relative to the file: `a100-80gb.memory_gib`.
+    ///
+    /// # Errors
+    /// The first problem in order of the names, GPUs first.
+    pub fn check(&self) -> Result<(), Problem> {
+        for (name, gpu) in &self.gpus {
+            gpu.check().map_err(|problem| problem.under(name))?;
+            self.efficiency(gpu).map_err(|problem| problem.under(name))?;
+        }
+        for (name, architecture) in &self.architectures {
+            architecture.check().map_err(|problem| problem.under(name))?;
+        }
+        Ok(())
+    }
+
+    /// The GPU that a file names or writes out.
+    ///
+    /// # Errors
+    /// A problem with `gpu`: an unknown name, with the nearest known ones; or a table that is no GPU.
+    pub fn gpu<'a>(&'a self, by_name: &'a ByName<Gpu>) -> Result<&'a Gpu, Problem> {
+        match by_name {
+            ByName::Name(name) => find(&self.gpus, "gpu", "GPU", name),
+            ByName::Inline(gpu) => gpu.check().map(|()| gpu).map_err(|problem| problem.under("gpu")),
+        }
+    }
+
+    /// The architecture that a file names or writes out.
+    ///
+    /// # Errors
+    /// A problem with `architecture`: an unknown name, with the nearest known ones; or a table that is no architecture.
+    pub fn architecture<'a>(
+        &'a self,
+        by_name: &'a ByName<Architecture>,
+    ) -> Result<&'a Architecture, Problem> {
+        match by_name {
+            ByName::Name(name) => find(&self.architectures, "architecture", "architecture", name),
+            ByName::Inline(architecture) => {
+                architecture.check().map(|()| architecture).map_err(|problem| problem.under("architecture"))
+            }
+        }
+    }
+
+    /// What models reach of the GPU's peaks.
+    ///
+    /// # Errors
+    /// A problem with `roofline`: a name that is no GPU with efficiencies of its own.
+    pub fn efficiency<'a>(&'a self, gpu: &'a Gpu) -> Result<&'a Efficiency, Problem> {
+        match &gpu.roofline {
+            ByName::Inline(efficiency) => Ok(efficiency),
+            ByName::Name(name) => match &find(&self.gpus, "roofline", "GPU", name)?.roofline {
+                ByName::Inline(efficiency) => Ok(efficiency),
+                ByName::Name(_) => {
+                    let known = self.gpus.iter().filter(|(_, gpu)| matches!(gpu.roofline, ByName::Inline(_)));
+                    let names: Vec<&str> = known.map(|(name, _)| name.as_str()).collect();
+                    Err(Problem::key("roofline", format!("`{name}` has no efficiencies of its own"))
+                        .help(format!("one of {}", names.join(", "))))
+                }
+            },
+        }
+    }
+}
+
+fn find<'a, T>(known: &'a BTreeMap<String, T>, key: &str, what: &str, name: &str) -> Result<&'a T, Problem> {
+    // Names of models and GPUs are written with any capitals.
+    if let Some(found) = known.get(name).or_else(|| known.get(&name.to_lowercase())) {
+        return Ok(found);
+    }
+    let nearest = nearest(&name.to_lowercase(), known.keys().map(String::as_str));
+    Err(Problem::key(key, format!("there is no {what} `{name}`"))
+        .help(format!("the nearest names are {}; or write it out as a table", nearest.join(", "))))
+}
+
+/// The three names with the fewest edits from `name`, nearest first; equally near ones in the given order.
+pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut by_distance: Vec<(usize, &str)> = known.map(|other| (edits(name, other), other)).collect();
+    by_distance.sort_by_key(|(distance, _)| *distance);
+    by_distance.iter().take(3).map(|(_, other)| format!("`{other}`")).collect()
+}
+
+/// Levenshtein's distance: insertions, deletions and substitutions of characters.
+fn edits(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    // A name of a screen's width is none; this bounds the work.
+    for (i, x) in a.chars().take(200).enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let substituted = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}

@@ -1,0 +1,197 @@
+//! Events and their total order: (time, rank, key).
+//!
+//! The key is the creation ordinal of the entity, never a push counter: an engine that advances many steps in one
+//! event pushes fewer events, and must not change the order of the others.
+
+use crate::units::SimTime;
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+
+/// What happens. Events carry no payload beyond whom they concern: the state is read when they fire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// An engine's batch ends on its GPU. By pod.
+    EngineStep(u32),
+    /// The next transition of a pod's life is due. By pod.
+    Pod(u32),
+    /// A node arrives, leaves, or the node autoscaler looks.
+    Nodes,
+    /// A pod becomes an endpoint of the router. By pod.
+    EndpointAdded(u32),
+    /// A pod ceases to be an endpoint of the router. By pod.
+    EndpointDropped(u32),
+    /// The client sees the end of its request, and its source may send the next. By request.
+    ClientDone {
+        /// The source.
+        source: u16,
+        /// The request.
+        request: u64,
+    },
+    /// The client gives up. By request.
+    ClientTimeout(u64),
+    /// The gateway has held a request for as long as it may. By request.
+    GatewayTimeout(u64),
+    /// A request reaches its engine's input queue. By request.
+    Delivery(u64),
+    /// The workload's next request comes due. By request.
+    Arrival(u64),
+    /// Prometheus scrapes a target. By target.
+    Scrape(u32),
+    /// KEDA's scale loop.
+    KedaPoll,
+    /// The HPA's reconcile.
+    HpaSync,
+    /// The timeline is sampled.
+    Tick,
+}
+
+/// What goes first among events of one instant.
+///
+/// The plant moves before it is looked at, and it is looked at before anyone decides, so that a scrape sees what
+/// happened up to its instant and a controller sees the scrape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    /// Frees seats and blocks before anything asks for them.
+    Completion,
+    /// A pod that becomes ready at t serves what arrives at t; one that ends at t does not.
+    PodState,
+    /// After the pods that fill or free them.
+    Nodes,
+    /// After the readiness it propagates.
+    Endpoint,
+    /// A client that is done at t may send at t.
+    Client,
+    /// A request sent earlier reaches its engine before one that comes due now is routed.
+    Delivery,
+    /// New work, on the fleet as it is now.
+    Arrival,
+    /// Sees all of the above.
+    Scrape,
+    /// KEDA reads what Prometheus knows.
+    KedaPoll,
+    /// The HPA asks KEDA, after the poll of the same instant filled its cache.
+    HpaSync,
+    /// The record shows the instant's outcome.
+    Tick,
+}
+
+impl Event {
+    fn rank(self) -> Rank {
+        match self {
+            Event::EngineStep(_) => Rank::Completion,
+            Event::Pod(_) => Rank::PodState,
+            Event::Nodes => Rank::Nodes,
+            Event::EndpointAdded(_) | Event::EndpointDropped(_) => Rank::Endpoint,
+            Event::ClientDone { .. } | Event::ClientTimeout(_) | Event::GatewayTimeout(_) => Rank::Client,
+            Event::Delivery(_) => Rank::Delivery,
+            Event::Arrival(_) => Rank::Arrival,
+            Event::Scrape(_) => Rank::Scrape,
+            Event::KedaPoll => Rank::KedaPoll,
+            Event::HpaSync => Rank::HpaSync,
+            Event::Tick => Rank::Tick,
+        }
+    }
+
+    fn key(self) -> u64 {
+        match self {
+            Event::EngineStep(pod) | Event::Pod(pod) | Event::EndpointAdded(pod) | Event::EndpointDropped(pod) => {
+                u64::from(pod)
+            }
+            Event::ClientDone { request, .. }
+            | Event::ClientTimeout(request)
+            | Event::GatewayTimeout(request)
+            | Event::Delivery(request)
+            | Event::Arrival(request) => request,
+            Event::Scrape(target) => u64::from(target),
+            Event::Nodes | Event::KedaPoll | Event::HpaSync | Event::Tick => 0,
+        }
+    }
+
+    /// Tells events of one rank and key apart, so that the order is total.
+    fn variant(self) -> u8 {
+        match self {
+            Event::EndpointDropped(_) | Event::ClientTimeout(_) => 1,
+            Event::GatewayTimeout(_) => 2,
+            _ => 0,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Entry {
+    at: SimTime,
+    event: Event,
+}
+
+impl Entry {
+    fn order(&self) -> (SimTime, Rank, u64, u8) {
+        (self.at, self.event.rank(), self.event.key(), self.event.variant())
+    }
+}
+
+impl Ord for Entry {
+    /// Reversed: the standard heap gives the greatest first, we want the earliest.
+    fn cmp(&self, other: &Self) -> Ordering {
+        other.order().cmp(&self.order())
+    }
+}
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// Future events, earliest first. `push` and `pop` are O(log n).
+#[derive(Debug, Default)]
+pub struct EventQueue {
+    heap: BinaryHeap<Entry>,
+}
+
+impl EventQueue {
+    /// Adds an event at `at`; pushing the same event for the same instant twice fires it twice.
+    pub fn push(&mut self, at: SimTime, event: Event) {
+        self.heap.push(Entry { at, event });
+    }
+
+    /// When the earliest event is.
+    pub fn next_time(&self) -> Option<SimTime> {
+        self.heap.peek().map(|entry| entry.at)
+    }
+
+    /// Takes the earliest event.
+    pub fn pop(&mut self) -> Option<(SimTime, Event)> {
+        self.heap.pop().map(|entry| (entry.at, entry.event))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_instant_runs_plant_then_sensor_then_controller_whatever_the_order_of_pushing() {
+        let wanted = [
+            Event::EngineStep(0),
+            Event::EngineStep(1),
+            Event::Pod(0),
+            Event::EndpointAdded(2),
+            Event::EndpointDropped(2),
+            Event::ClientDone { source: 0, request: 5 },
+            Event::Delivery(4),
+            Event::Arrival(9),
+            Event::Scrape(3),
+            Event::KedaPoll,
+            Event::HpaSync,
+            Event::Tick,
+        ];
+        for rotation in 0..wanted.len() {
+            let mut queue = EventQueue::default();
+            queue.push(SimTime::from_ps(6), Event::EngineStep(0));
+            for i in 0..wanted.len() {
+                queue.push(SimTime::from_ps(5), wanted[(i * 5 + rotation) % wanted.len()]);
+            }
+            let got: Vec<Event> = std::iter::from_fn(|| queue.pop()).map(|(_, event)| event).collect();
+            assert_eq!(got[..wanted.len()], wanted);
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Requests between their arrival and their fate.
+
+use super::record::{Fate, RequestRecord};
+use crate::units::{SimTime, Tokens};
+use crate::workload::Request;
+use rustc_hash::FxHashMap;
+
+/// Where a request is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// In its client's queue, held back by a cap on requests in flight.
+    Capped,
+    /// Held by the gateway: nothing is ready.
+    Held,
+    /// On its way to the pod's engine, since it was routed.
+    InTransit { pod: u32, since: SimTime },
+    /// In the pod's engine.
+    InEngine(u32),
+}
+
+/// One request without a fate yet.
+#[derive(Clone, Debug)]
+pub(super) struct Flight {
+    pub(super) request: Request,
+    pub(super) stage: Stage,
+    pub(super) sent: Option<SimTime>,
+    pub(super) first_token: Option<SimTime>,
+    pub(super) attempts: u32,
+    pub(super) measured: bool,
+}
+
+/// What the engine knows about a request when it ends.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Served {
+    pub(super) output_tokens: Tokens,
+    pub(super) cached_tokens: Tokens,
+    pub(super) preemptions: u32,
+}
+
+impl Flight {
+    pub(super) fn new(request: Request, stage: Stage, measured: bool) -> Self {
+        Flight { request, stage, sent: None, first_token: None, attempts: 0, measured }
+    }
+
+    /// The pod that it was routed to.
+    pub(super) fn pod(&self) -> Option<u32> {
+        match self.stage {
+            Stage::InTransit { pod, .. } | Stage::InEngine(pod) => Some(pod),
+            Stage::Capped | Stage::Held => None,
+        }
+    }
+
+    /// The record of this request, which ends at `ended` (`None`: the run ended before it did).
+    pub(super) fn record(
+        &self,
+        fate: Fate,
+        reason: &'static str,
+        ended: Option<SimTime>,
+        served: Served,
+    ) -> RequestRecord {
+        RequestRecord {
+            ordinal: self.request.ordinal,
+            source: self.request.source,
+            class: self.request.class,
+            due: self.request.sent,
+            sent: self.sent,
+            pod: self.pod(),
+            first_token: self.first_token,
+            ended,
+            prompt_tokens: self.request.prompt_tokens,
+            output_tokens: served.output_tokens,
+            cached_tokens: served.cached_tokens,
+            preemptions: served.preemptions,
+            attempts: self.attempts,
+            fate,
+            reason,
+            measured: self.measured,
+        }
+    }
+}
+
+/// All flights, by request ordinal.
+#[derive(Debug, Default)]
+pub(super) struct Flights {
+    by_ordinal: FxHashMap<u64, Flight>,
+}
+
+impl Flights {
+    pub(super) fn insert(&mut self, flight: Flight) {
+        self.by_ordinal.insert(flight.request.ordinal, flight);
+    }
+    pub(super) fn get_mut(&mut self, ordinal: u64) -> Option<&mut Flight> {
+        self.by_ordinal.get_mut(&ordinal)
+    }
+    pub(super) fn remove(&mut self, ordinal: u64) -> Option<Flight> {
+        self.by_ordinal.remove(&ordinal)
+    }
+    pub(super) fn len(&self) -> usize {
+        self.by_ordinal.len()
+    }
+    /// How many flights are like this; the map's order does not matter.
+    #[allow(clippy::iter_over_hash_type)] // a count has no order
+    pub(super) fn count(&self, like: impl Fn(&Flight) -> bool) -> usize {
+        self.by_ordinal.values().filter(|flight| like(flight)).count()
+    }
+    /// What is left, in order of ordinals: the map's own order never reaches output.
+    pub(super) fn drain_in_order(&mut self) -> Vec<Flight> {
+        let mut left: Vec<Flight> = std::mem::take(&mut self.by_ordinal).into_values().collect();
+        left.sort_unstable_by_key(|flight| flight.request.ordinal);
+        left
+    }
+}

@@ -1,0 +1,199 @@
+//! The architecture, held by a test: who may import whom, and what the wings may never touch.
+
+use regex::Regex;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A wing and what it may import. `wing::item` allows only that item: a plain data type of a wing whose output the
+/// real system reads.
+const MAY_IMPORT: &[(&str, &[&str])] = &[
+    ("units", &[]),
+    ("problem", &[]),
+    ("histogram", &["units"]),
+    ("random", &["units", "problem"]),
+    ("workload", LEAVES),
+    (
+        "serving",
+        &[
+            "units",
+            "problem",
+            "histogram",
+            "random",
+            "workload::ContentId",
+            "workload::Finish",
+            "workload::Segment",
+        ],
+    ),
+    ("monitoring", &["units", "problem", "histogram", "random", "serving::engine"]),
+    ("autoscaling", LEAVES),
+    ("manifests", &["units", "problem", "autoscaling"]),
+    (
+        "simulation",
+        &["units", "problem", "histogram", "random", "workload", "serving", "monitoring", "autoscaling"],
+    ),
+    (
+        "scenario",
+        &[
+            "units",
+            "problem",
+            "histogram",
+            "random",
+            "workload",
+            "serving",
+            "monitoring",
+            "autoscaling",
+            "manifests",
+            "simulation",
+        ],
+    ),
+    ("analysis", &["units", "problem", "histogram", "simulation", "scenario"]),
+    ("report", &["units", "problem", "histogram", "simulation::record", "simulation::summary", "analysis"]),
+];
+
+const LEAVES: &[&str] = &["units", "problem", "histogram", "random"];
+
+/// The wings that are plain state machines.
+const PURE: &[&str] = &[
+    "units",
+    "problem",
+    "histogram",
+    "random",
+    "workload",
+    "serving",
+    "monitoring",
+    "autoscaling",
+    "simulation",
+];
+
+fn source_root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+fn rust_files(below: &Path, into: &mut Vec<PathBuf>) {
+    if below.is_file() {
+        into.push(below.to_owned());
+        return;
+    }
+    let mut entries: Vec<PathBuf> =
+        fs::read_dir(below).expect("source folder").map(|entry| entry.expect("entry").path()).collect();
+    entries.sort();
+    for entry in entries {
+        if entry.is_dir() {
+            rust_files(&entry, into);
+        } else if entry.extension().is_some_and(|e| e == "rs") {
+            into.push(entry);
+        }
+    }
+}
+
+fn files_of(wing: &str) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for place in [source_root().join(wing), source_root().join(format!("{wing}.rs"))] {
+        if place.exists() {
+            rust_files(&place, &mut files);
+        }
+    }
+    assert!(!files.is_empty(), "no source of {wing}");
+    files
+}
+
+/// The code of a file: no comments, no tests at its foot.
+fn code(file: &Path) -> String {
+    let text = fs::read_to_string(file).expect("source is UTF-8");
+    let text = text.split("#[cfg(test)]").next().unwrap_or_default();
+    text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
+}
+
+/// Every `crate::a::b` of the code, grouped imports spread out, as `a` and `a::b`.
+fn imports(code: &str) -> Vec<(String, String)> {
+    let path = Regex::new(r"\bcrate::(\w+)(?:::(\w+|\{[^}]*\}))?").expect("pattern");
+    let mut found = Vec::new();
+    for hit in path.captures_iter(code) {
+        let top = hit[1].to_owned();
+        let rest = hit.get(2).map_or("", |m| m.as_str());
+        for item in rest.trim_matches(['{', '}']).split(',') {
+            let item =
+                item.trim().split("::").next().unwrap_or_default().split(' ').next().unwrap_or_default();
+            found.push((top.clone(), format!("{top}::{item}")));
+        }
+    }
+    found
+}
+
+#[test]
+fn wings_import_only_what_the_design_allows() {
+    let mut faults = Vec::new();
+    for (wing, allowed) in MAY_IMPORT {
+        for file in files_of(wing) {
+            for (top, item) in imports(&code(&file)) {
+                let fine =
+                    top == *wing || allowed.contains(&top.as_str()) || allowed.contains(&item.as_str());
+                if !fine {
+                    faults.push(format!("{}: {wing} may not import {item}", file.display()));
+                }
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn every_wing_has_its_rule() {
+    let mut wings: Vec<String> = fs::read_dir(source_root())
+        .expect("src")
+        .map(|entry| entry.expect("entry").path().file_stem().expect("name").to_string_lossy().into_owned())
+        .filter(|name| !["main", "lib", "cli"].contains(&name.as_str()))
+        .collect();
+    wings.sort();
+    let mut ruled: Vec<&str> = MAY_IMPORT.iter().map(|(wing, _)| *wing).collect();
+    ruled.sort_unstable();
+    assert_eq!(wings, ruled);
+}
+
+#[test]
+fn the_wings_are_pure() {
+    let forbidden =
+        Regex::new(r"\bstd::(fs|net|env|process|thread|time)\b|\bprintln!|\beprintln!|\bstatic mut\b")
+            .expect("pattern");
+    let mut faults = Vec::new();
+    for wing in PURE {
+        for file in files_of(wing) {
+            for hit in forbidden.find_iter(&code(&file)) {
+                faults.push(format!("{}: {}", file.display(), hit.as_str()));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// `f64::ln` and its like come from the platform; the same bits on every machine come from `libm`.
+#[test]
+fn transcendental_functions_come_from_libm() {
+    let platform = Regex::new(
+        r"\.(ln|log10|log2|log|exp|exp2|exp_m1|ln_1p|powf|powi|sin|cos|tan|sinh|cosh|tanh|asin|acos|atan|atan2|cbrt)\(",
+    )
+    .expect("pattern");
+    let mut faults = Vec::new();
+    for wing in PURE {
+        for file in files_of(wing) {
+            for hit in platform.find_iter(&code(&file)) {
+                faults.push(format!("{}: {}", file.display(), hit.as_str()));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// Nobody finds a second idea at the end of a long file.
+#[test]
+fn files_stay_readable() {
+    let mut files = Vec::new();
+    rust_files(&source_root(), &mut files);
+    let long: Vec<String> = files
+        .iter()
+        .map(|file| (file, fs::read_to_string(file).expect("source is UTF-8").lines().count()))
+        .filter(|(_, lines)| *lines > 700)
+        .map(|(file, lines)| format!("{} has {lines} lines", file.display()))
+        .collect();
+    assert!(long.is_empty(), "{}", long.join("\n"));
+}
