@@ -151,7 +151,11 @@ mod tests {
         let (mut a, mut b, mut both) = (LogHistogram::new(), LogHistogram::new(), LogHistogram::new());
         for (i, ms) in [3u64, 900, 17, 17, 250_000].into_iter().enumerate() {
             let d = SimDuration::from_millis(ms);
-            if i % 2 == 0 { a.record(d) } else { b.record(d) }
+            if i % 2 == 0 {
+                a.record(d)
+            } else {
+                b.record(d)
+            }
             both.record(d);
         }
         a.merge(&b);

@@ -48,7 +48,11 @@ impl Problem {
     }
     /// A problem with line `line` (from 1) of a data file.
     pub fn line(line: u64, text: impl Into<String>, message: impl Into<String>) -> Self {
-        Problem { place: Place::Line { line, column: None, text: text.into() }, message: message.into(), help: None }
+        Problem {
+            place: Place::Line { line, column: None, text: text.into() },
+            message: message.into(),
+            help: None,
+        }
     }
     /// A problem with part of a text.
     pub fn text(text: impl Into<String>, span: (usize, usize), message: impl Into<String>) -> Self {

@@ -98,7 +98,10 @@ mod tests {
         assert_eq!(a.bits(), b.bits());
         let named = streams.named("lengths");
         assert_ne!(named.at(0).bits(), named.at(1).bits());
-        assert_ne!(Streams::new(2).stream("arrivals/chat").bits(), Streams::new(1).stream("arrivals/chat").bits());
+        assert_ne!(
+            Streams::new(2).stream("arrivals/chat").bits(),
+            Streams::new(1).stream("arrivals/chat").bits()
+        );
     }
 
     #[test]

@@ -3,6 +3,6 @@
 mod scaled_object;
 
 pub use scaled_object::{
-    Advanced, AuthenticationRef, Fallback, FallbackBehavior, HorizontalPodAutoscalerConfig, MetricType, ScaledObjectSpec,
-    ScalingModifiers, Trigger,
+    Advanced, AuthenticationRef, Fallback, FallbackBehavior, HorizontalPodAutoscalerConfig, MetricType,
+    ScaledObjectSpec, ScalingModifiers, Trigger,
 };

@@ -10,10 +10,8 @@ use std::path::{Path, PathBuf};
 
 /// The folder of recordings.
 pub(crate) fn root() -> PathBuf {
-    std::env::var_os("DRYSCALE_ORACLES").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracles"),
-        PathBuf::from,
-    )
+    std::env::var_os("DRYSCALE_ORACLES")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracles"), PathBuf::from)
 }
 
 /// The lines of `path` below the root, gzipped or not, or `None` where neither `path` nor `path.gz` exists.
@@ -49,7 +47,9 @@ impl Tally {
         self.total += 1;
         match outcome {
             Ok(()) => self.matched += 1,
-            Err(why) if self.total - self.matched <= 3 => say(&format!("oracle {} mismatch: {why}", self.kind)),
+            Err(why) if self.total - self.matched <= 3 => {
+                say(&format!("oracle {} mismatch: {why}", self.kind))
+            }
             Err(_) => {}
         }
     }
