@@ -1,3 +1,5 @@
 //! All integration tests: one binary, one link.
 
 mod oracle;
+mod score;
+mod synthetic;
