@@ -22,7 +22,8 @@ pub struct ClassTargets {
 }
 
 impl ClassTargets {
-    fn any(&self) -> bool {
+    /// Whether it has a target at all; requests of a class without one are not judged.
+    pub fn has_any(&self) -> bool {
         self.ttft.is_some() || self.tpot.is_some() || self.e2e.is_some()
     }
 }
@@ -69,7 +70,7 @@ impl Attainment {
     /// Judges a request by its class's targets. `end` is the end of the run, which only unfinished requests ask for.
     pub(super) fn judge(&mut self, classes: &[ClassTargets], request: &RequestRecord, end: SimTime) {
         let targets = &classes[usize::from(request.class)];
-        if !targets.any() {
+        if !targets.has_any() {
             return;
         }
         let ttft = targets.ttft.and_then(|target| within(request.ttft(), target, request, end));
@@ -90,7 +91,7 @@ impl Attainment {
     }
 
     pub(super) fn slo(&self, classes: &[ClassTargets], measured: SimDuration) -> Slo {
-        let targeted = || classes.iter().zip(&self.by_class).filter(|(class, _)| class.any());
+        let targeted = || classes.iter().zip(&self.by_class).filter(|(class, _)| class.has_any());
         let all = targeted().fold(Tally::default(), |all, (_, tally)| Tally {
             met: all.met + tally.met,
             known: all.known + tally.known,

@@ -9,7 +9,7 @@ use super::repetition::Answer;
 use crate::problem::Problem;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -19,7 +19,9 @@ use std::path::{Path, PathBuf};
 pub struct Journal {
     path: PathBuf,
     file: File,
-    finished: BTreeMap<PointId, Answer>,
+    /// Points that it held when it was opened.
+    held: BTreeMap<PointId, Answer>,
+    finished: usize,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -57,7 +59,7 @@ impl Journal {
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(|error| cannot("read", path, &error))?;
         let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
-        let mut journal = Journal { path: path.to_owned(), file, finished: BTreeMap::new() };
+        let mut journal = Journal { path: path.to_owned(), file, held: BTreeMap::new(), finished: 0 };
         if whole == 0 {
             // Only what begins like our header may be cut off: a file of another kind is not ours to empty.
             let header = header(plan);
@@ -69,8 +71,8 @@ impl Journal {
             return Ok(journal);
         }
         journal.read(&bytes[..whole], plan)?;
-        if !resume && !journal.finished.is_empty() {
-            let (n, all) = (journal.finished.len(), plan.points.len());
+        if !resume && journal.finished > 0 {
+            let (n, all) = (journal.finished, plan.points.len());
             return Err(Problem::whole(format!(
                 "{} holds {n} of {all} points of this sweep",
                 path.display()
@@ -83,7 +85,14 @@ impl Journal {
 
     /// How many points it holds.
     pub fn finished(&self) -> usize {
-        self.finished.len()
+        self.finished
+    }
+
+    /// Where the journal of a sweep lies whose results go to `output`: beside it, `results.csv.journal`.
+    pub fn beside(output: &Path) -> PathBuf {
+        let mut name = output.as_os_str().to_owned();
+        name.push(".journal");
+        PathBuf::from(name)
     }
 
     /// Removes the file, once the results stand elsewhere.
@@ -94,15 +103,16 @@ impl Journal {
         std::fs::remove_file(&self.path).map_err(|error| cannot("remove", &self.path, &error))
     }
 
-    pub(super) fn answer(&self, id: &PointId) -> Option<&Answer> {
-        self.finished.get(id)
+    /// Takes out the answer of a point that the journal held when it was opened.
+    pub(super) fn take(&mut self, id: &PointId) -> Option<Answer> {
+        self.held.remove(id)
     }
 
     pub(super) fn append(&mut self, point: &Point, answer: &Answer) -> Result<(), Problem> {
         let settings = point.settings.iter().map(|s| (s.key.clone(), s.text().into())).collect();
         let line = Line { id: point.id.0.clone(), settings, answer: answer.json().clone() };
         self.write(&to_line(&line))?;
-        self.finished.insert(point.id.clone(), answer.clone());
+        self.finished += 1;
         Ok(())
     }
 
@@ -119,18 +129,20 @@ impl Journal {
                 .help("an input, a setting, the seed or dryscale's version has changed since: remove the file to begin \
                        anew, or choose another output"));
         }
+        let points: BTreeSet<&PointId> = plan.points.iter().map(|point| &point.id).collect();
         for (i, text) in lines {
             let line = serde_json::from_str::<Line>(text).ok();
             let entry = line.and_then(|line| Some((PointId(line.id), Answer::from_json(line.answer)?)));
-            let entry = entry.filter(|(id, _)| plan.points.iter().any(|point| point.id == *id));
+            let entry = entry.filter(|(id, _)| points.contains(id));
             let Some((id, answer)) = entry else {
                 let shown: String = text.chars().take(80).collect();
                 let message = format!("{} holds a line that no sweep wrote", self.path.display());
                 return Err(Problem::line(i as u64 + 1, shown, message)
                     .help("remove the line to run its point again, or the file to begin anew"));
             };
-            self.finished.insert(id, answer);
+            self.held.insert(id, answer);
         }
+        self.finished = self.held.len();
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 use super::grid::{Plan, at_point};
 use super::journal::Journal;
+use super::ranking::{Ranking, Standing};
 use super::repetition::{Answer, repeat};
 use super::worlds::{Bug, RunError, Stop, Worlds};
 use crate::problem::Problem;
@@ -18,6 +19,20 @@ pub struct PointResult {
     pub outcome: Result<Answer, Bug>,
 }
 
+impl PointResult {
+    /// What it is ranked by.
+    pub fn standing(&self) -> Standing {
+        match &self.outcome {
+            Ok(answer) => Standing {
+                met: answer.truth("slo.met"),
+                attainment: answer.number("slo.attainment"),
+                cost: answer.number("cost"),
+            },
+            Err(_) => Standing::default(),
+        }
+    }
+}
+
 /// What a sweep has done, in the order of the plan's points.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Swept {
@@ -25,6 +40,13 @@ pub struct Swept {
     pub results: Vec<PointResult>,
     /// Whether points are missing.
     pub stopped: bool,
+}
+
+impl Swept {
+    /// The results, ranked; the ranking's indices are those of `results`.
+    pub fn ranking(&self) -> Ranking {
+        Ranking::of(&self.results.iter().map(PointResult::standing).collect::<Vec<_>>())
+    }
 }
 
 /// How far a sweep is.
@@ -67,8 +89,7 @@ pub fn sweep(
 ) -> Result<Swept, Problem> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
     let pool = pool.map_err(|error| Problem::whole(format!("cannot start {threads} threads: {error}")))?;
-    let held: Vec<Option<Answer>> =
-        plan.points.iter().map(|point| journal.answer(&point.id).cloned()).collect();
+    let held: Vec<Option<Answer>> = plan.points.iter().map(|point| journal.take(&point.id)).collect();
     let resumed = held.iter().flatten().count();
     let book = Mutex::new(Book {
         journal,

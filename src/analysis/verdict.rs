@@ -93,7 +93,8 @@ const REVERSALS_PER_SWING: f64 = 2.0;
 /// Later than this after a step of the load, users have waited for capacity: no new replica starts faster.
 const LATE_S: f64 = 60.0;
 
-/// At so few requests a replica, half the replicas would batch twice as many, which costs a decode step next to nothing.
+/// At so few requests a replica that run, and as few that ever waited, half the replicas would batch twice as many, which
+/// costs a decode step next to nothing.
 const RUNNING_FEW: f64 = 4.0;
 
 /// Without an SLO: the share of all requests that, still waiting at the end, shows that the service does not keep up.
@@ -133,7 +134,7 @@ impl Verdict {
             };
         }
         let running = if ready > 0.0 { number("engine.running_mean") / ready } else { 0.0 };
-        if ready >= 2.0 && running <= RUNNING_FEW && longest_queue <= ready {
+        if ready >= 2.0 && running <= RUNNING_FEW && longest_queue <= RUNNING_FEW * ready {
             return Verdict::HasRoom { running, ready };
         }
         if changes == 0.0 { Verdict::Holds { replicas } } else { Verdict::Follows { changes, reversals } }
@@ -187,7 +188,8 @@ mod tests {
     fn a_missed_slo_has_one_reason() {
         let missed = ("slo.met", json!(false));
         let still = [("scaling.ups", json!(0)), ("scaling.downs", json!(0)), ("scaling.reversals", json!(0))];
-        let with = |bounds, more: &[(&str, Value)]| verdict(bounds, &[&[missed.clone()], more].concat());
+        let with =
+            |bounds, more: &[(&str, Value)]| verdict(bounds, &[std::slice::from_ref(&missed), more].concat());
         let fixed = Bounds { min: Replicas(3), max: Replicas(3) };
         assert_eq!(with(fixed, &still), Verdict::TooSmall { replicas: 3.0, longest_queue: 40.0 });
         assert_eq!(with(ELASTIC, &still), Verdict::NeverScales { replicas: 3.0, longest_queue: 40.0 });
@@ -216,8 +218,15 @@ mod tests {
         assert_eq!(verdict(ELASTIC, &[]), Verdict::Follows { changes: 3.0, reversals: 1.0 });
         let still = [("scaling.ups", json!(0)), ("scaling.downs", json!(0)), ("scaling.reversals", json!(0))];
         assert_eq!(verdict(ELASTIC, &still), Verdict::Holds { replicas: 3.0 });
-        let idle = [("engine.running_mean", json!(5.0)), ("engine.longest_queue", json!(2))];
-        assert_eq!(verdict(ELASTIC, &idle), Verdict::HasRoom { running: 2.0, ready: 2.5 });
+        let idle = |running, queue| {
+            verdict(
+                ELASTIC,
+                &[("engine.running_mean", json!(running)), ("engine.longest_queue", json!(queue))],
+            )
+        };
+        assert_eq!(idle(10.0, 10), Verdict::HasRoom { running: 4.0, ready: 2.5 });
+        assert!(matches!(idle(10.1, 10), Verdict::Follows { .. }));
+        assert!(matches!(idle(10.0, 11), Verdict::Follows { .. }));
         assert_eq!(verdict(ELASTIC, &[("requests.arrived", json!(0))]), Verdict::Idle);
     }
 }

@@ -106,7 +106,7 @@ pub(crate) fn scoring() -> Scoring {
     }
 }
 
-/// Two hours at 25 req/s of a fleet that flips between 1 and 5 replicas every five minutes: a caricature of the sawing
+/// Two hours at 5 req/s of a fleet that flips between 1 and 5 replicas every five minutes: a caricature of the sawing
 /// policy. The setting `size` fixes the fleet instead; `fail` says for which seed the run panics or has a problem.
 pub(crate) struct Sawing;
 
@@ -145,7 +145,7 @@ impl Worlds for Sawing {
             let small_for = if replicas >= 3 { 0 } else { u64::from(minute % 5) };
             let queue = small_for * 90 + noise.below(5);
             longest = longest.max(queue);
-            let arrived = 1500 + noise.below(40) - 20;
+            let arrived = 300 + noise.below(20) - 10;
             recorder.tick(&TickRecord {
                 at: at(f64::from(minute + 1) * 60.0),
                 arrived,
