@@ -46,3 +46,25 @@ pub fn evaluate<A: ToString>(
     };
     assertions.iter().map(find).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_assertion_on_null_fails_and_one_that_is_refused_stops_the_gate() {
+        let answer = Answer::from_json(serde_json::json!({ "requests": {}, "cost": 3.0, "x": null }));
+        let answer = answer.expect("an answer");
+        // `key<4`, for the keys that there are.
+        let ask = |key: &&str, summary: &Value| match &summary[*key] {
+            Value::Null if *key == "x" => Ok(Outcome::Null),
+            Value::Null => Err(Problem::key(*key, "is no key of the summary")),
+            value if value.as_f64() < Some(4.0) => Ok(Outcome::Holds(3.0)),
+            _ => Ok(Outcome::Fails(3.0)),
+        };
+        let findings = evaluate(&answer, &["cost", "x"], ask).expect("known keys");
+        let seen: Vec<_> = findings.iter().map(|f| (f.assertion.as_str(), f.value, f.holds)).collect();
+        assert_eq!(seen, [("cost", Some(3.0), true), ("x", None, false)]);
+        assert!(evaluate(&answer, &["cost", "y"], ask).is_err());
+    }
+}

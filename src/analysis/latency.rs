@@ -120,6 +120,8 @@ pub(super) fn counted(histogram: &LogHistogram) -> Latency {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::simulation::record::Fate;
+    use crate::units::{SimTime, Tokens};
 
     fn of_ms(ms: impl Iterator<Item = u64>) -> Vec<SimDuration> {
         ms.map(SimDuration::from_millis).collect()
@@ -143,6 +145,46 @@ mod tests {
     fn nothing_sampled_is_null() {
         assert_eq!(exact(Vec::new()), Latency::default());
         assert_eq!(counted(&LogHistogram::new()), Latency::default());
+    }
+
+    /// A request of so many milliseconds to its first token, and thrice that to its end.
+    fn request(ms: u64) -> RequestRecord {
+        let after = |ms| SimTime::ZERO + SimDuration::from_millis(ms);
+        RequestRecord {
+            ordinal: 0,
+            source: 0,
+            class: 0,
+            due: SimTime::ZERO,
+            sent: Some(SimTime::ZERO),
+            pod: None,
+            first_token: Some(after(ms)),
+            ended: Some(after(3 * ms)),
+            prompt_tokens: Tokens(1),
+            output_tokens: Tokens(3),
+            cached_tokens: Tokens(0),
+            preemptions: 0,
+            attempts: 1,
+            fate: Fate::Finished,
+            reason: "",
+            measured: true,
+        }
+    }
+
+    #[test]
+    fn all_three_leave_exactness_with_the_first_request_too_many() {
+        let (mut exact, mut counted) = (Latencies::new(3), Latencies::new(2));
+        for ms in [7, 900, 31] {
+            exact.record(&request(ms));
+            counted.record(&request(ms));
+        }
+        assert!(exact.exact() && !counted.exact());
+        assert!([&exact.ttft, &exact.tpot, &exact.e2e].iter().all(|s| matches!(s, Samples::Exact(_))));
+        assert!(
+            [&counted.ttft, &counted.tpot, &counted.e2e].iter().all(|s| matches!(s, Samples::Counted(_)))
+        );
+        let (exact, counted) = (exact.tpot.latency(), counted.tpot.latency());
+        assert_eq!((exact.p50, exact.max, exact.mean), (Some(0.031), Some(0.9), counted.mean));
+        assert_eq!(counted.max, exact.max);
     }
 
     #[test]

@@ -15,6 +15,13 @@ pub struct Standing {
 
 /// Points in order: those that meet the SLO by cost, then the rest by attainment; failed ones last. Equals keep their
 /// order in the grid. Where there is no SLO, all go by cost.
+///
+/// ```
+/// use dryscale::analysis::{Ranking, Standing};
+/// let point = |met, cost| Standing { met: Some(met), attainment: None, cost: Some(cost) };
+/// let ranking = Ranking::of(&[point(true, 9.0), point(false, 3.0), point(true, 7.0)]);
+/// assert_eq!((ranking.best(), ranking.runner_up()), (Some(2), Some(0)));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ranking {
     /// Indices into what was ranked, best first.

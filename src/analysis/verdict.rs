@@ -90,7 +90,7 @@ const REVERSALS_MIN: f64 = 4.0;
 /// that; more is the policy's own.
 const REVERSALS_PER_SWING: f64 = 2.0;
 
-/// Later than this after a step of the load, users have waited for capacity: no new replica starts faster.
+/// Later than this after a step of the load, users have waited for capacity.
 const LATE_S: f64 = 60.0;
 
 /// At so few requests a replica that run, and as few that ever waited, half the replicas would batch twice as many, which

@@ -39,7 +39,12 @@ impl Unit {
     }
 }
 
-/// A measured length of time, to two or three digits: `11 ms`, `0.21 s`, `136 s`, `20 min`.
+/// A measured length of time, to two or three digits.
+///
+/// ```
+/// use dryscale::report::humane;
+/// assert_eq!([0.011, 0.2134, 136.4, 1200.0].map(humane), ["11 ms", "0.21 s", "136 s", "20 min"]);
+/// ```
 pub fn humane(seconds: f64) -> String {
     let unit = Unit::of(seconds);
     format!("{} {}", unit.number(seconds), unit.name)

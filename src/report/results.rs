@@ -46,7 +46,7 @@ pub fn write(plan: &Plan, swept: &Swept) -> String {
         match &result.outcome {
             Ok(answer) => {
                 row.push(cell(answer.text("policy")).into_owned());
-                row.extend(keys.iter().flat_map(|key| numbers(answer, key, repeated)));
+                row.extend(numbers(answer, &keys, repeated));
                 row.push(answer.truth(MET).map_or(String::new(), |met| met.to_string()));
                 row.extend([answer.warnings().count().to_string(), String::new()]);
             }
@@ -60,11 +60,20 @@ pub fn write(plan: &Plan, swept: &Swept) -> String {
     to_csv(&rows)
 }
 
-fn numbers(answer: &Answer, key: &str, repeated: bool) -> impl Iterator<Item = String> {
-    let interval = answer.interval(key);
-    let bounds = [interval.and_then(|i| i.low), interval.and_then(|i| i.high)];
-    let cells = std::iter::once(answer.number(key)).chain(bounds.into_iter().filter(move |_| repeated));
-    cells.map(|number| number.map_or(String::new(), |number| number.to_string()))
+/// The cells of a point's numbers, in the order of `keys`.
+fn numbers<'a>(
+    answer: &'a Answer,
+    keys: &'a IndexSet<String>,
+    repeated: bool,
+) -> impl Iterator<Item = String> + 'a {
+    let numbers: IndexMap<String, Option<f64>> = answer.numbers().into_iter().collect();
+    keys.iter().flat_map(move |key| {
+        let interval = answer.interval(key);
+        let bounds = [interval.and_then(|i| i.low), interval.and_then(|i| i.high)];
+        let mean = numbers.get(key).copied().flatten();
+        let cells = std::iter::once(mean).chain(bounds.into_iter().filter(move |_| repeated));
+        cells.map(|number| number.map_or(String::new(), |number| number.to_string()))
+    })
 }
 
 fn to_csv(rows: &[Vec<String>]) -> String {

@@ -586,6 +586,15 @@ fn results_are_read_back_as_they_were_written() {
 }
 
 #[test]
+fn points_with_other_classes_have_their_own_columns_whatever_the_names() {
+    let (plan, swept) = swept(&[("class", values(["a.b", "=c,d"]))], 1);
+    let rows = results::read(&results::write(&plan, &swept)).expect("read back");
+    let attainment = |row: usize, class: &str| rows[row].numbers[&format!("slo.classes.{class}.attainment")];
+    assert!(attainment(0, "a.b").is_some() && attainment(1, "=c,d").is_some());
+    assert_eq!((attainment(0, "=c,d"), attainment(1, "a.b")), (None, None));
+}
+
+#[test]
 fn the_columns_of_the_results() {
     let (plan, swept) = swept(&[("size", values([3]))], 1);
     let text = results::write(&plan, &swept);

@@ -122,6 +122,21 @@ fn an_interrupted_sweep_resumes_to_the_same_results() {
 }
 
 #[test]
+fn a_journal_cut_anywhere_keeps_its_whole_lines() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("journal");
+    run(&sizes(), &path, false, 2, &Stop::new()).expect("runs");
+    let whole = fs::read(&path).expect("the journal");
+    let cuts = (0..whole.len()).step_by(53).chain([whole.len() - 1, whole.len()]);
+    for cut in cuts {
+        fs::write(&path, &whole[..cut]).expect("cut");
+        let journal = Journal::open(&path, &sizes(), true).expect("opens");
+        let lines = whole[..cut].iter().filter(|&&byte| byte == b'\n').count();
+        assert_eq!(journal.finished(), lines.saturating_sub(1), "cut at {cut}");
+    }
+}
+
+#[test]
 fn a_journal_cut_in_its_first_line_begins_anew() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("journal");

@@ -107,7 +107,7 @@ pub(crate) fn scoring() -> Scoring {
 }
 
 /// Two hours at 5 req/s of a fleet that flips between 1 and 5 replicas every five minutes: a caricature of the sawing
-/// policy. The setting `size` fixes the fleet instead; `fail` says for which seed the run panics or has a problem.
+/// policy. The setting `size` fixes the fleet instead, `class` names the class, and `fail` makes every run `panic` or have a `problem`.
 pub(crate) struct Sawing;
 
 impl Sawing {
@@ -121,7 +121,11 @@ impl Worlds for Sawing {
         if Self::setting(settings, "size").and_then(toml::Value::as_integer) == Some(0) {
             return Err(Problem::key("size", "0 replicas serve nobody").help("give at least 1"));
         }
-        Ok(scoring())
+        let mut scoring = scoring();
+        if let Some(class) = Self::setting(settings, "class").and_then(toml::Value::as_str) {
+            class.clone_into(&mut scoring.classes[0].name);
+        }
+        Ok(scoring)
     }
 
     fn run(&self, settings: &[Setting], seed: u64, recorder: &mut dyn Recorder) -> Result<(), Problem> {
