@@ -3,3 +3,7 @@
 mod models;
 mod oracle;
 mod tidy;
+mod report;
+mod score;
+mod sweep;
+mod synthetic;
