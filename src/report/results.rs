@@ -119,7 +119,7 @@ impl Row {
 /// Reads `results.csv`.
 ///
 /// # Errors
-/// It is not a file that [`write`] wrote, or holds no point; with the line.
+/// It is not a file that [`write()`] wrote, or holds no point; with the line.
 pub fn read(text: &str) -> Result<Vec<Row>, Problem> {
     let mut reader = csv::Reader::from_reader(text.as_bytes());
     let header = reader.headers().map_err(|error| malformed(&error))?.clone();
