@@ -1,13 +1,16 @@
-//! The points of a grid: all combinations of some keys' values, each with the hash of its inputs as its name.
+//! The points of a sweep: of each of its grids, all combinations of some keys' values, each with the hash of its inputs as
+//! its name.
 
+use super::sweep::SweepError;
 use super::worlds::Worlds;
 use crate::problem::Problem;
+use indexmap::{IndexMap, IndexSet};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// No grid has more points: at a tenth of a second each, this many take three hours.
+/// No sweep has more points: at a tenth of a second each, this many take three hours.
 const POINTS_MAX: usize = 100_000;
 
 /// A key and the value that it gets, as `--set` would.
@@ -54,51 +57,66 @@ impl fmt::Display for PointId {
 pub struct Point {
     /// Its name.
     pub id: PointId,
-    /// What sets it apart, one setting an axis, in the axes' order.
+    /// What sets it apart, one setting an axis of its grid, in the axes' order.
     pub settings: Vec<Setting>,
+}
+
+impl Point {
+    /// What it sets `key` to, if its grid has the key.
+    pub fn setting(&self, key: &str) -> Option<&Setting> {
+        self.settings.iter().find(|setting| setting.key == key)
+    }
 }
 
 /// What a sweep will run: points that have been checked, and the seeds that each of them gets.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// In the grid's order: the last axis changes fastest.
+    /// Grid by grid; within a grid, the last axis changes fastest.
     pub points: Vec<Point>,
     /// The same for every point, so that all see the same requests.
     pub seeds: Vec<u64>,
 }
 
 impl Plan {
-    /// Expands the grid and checks each of its worlds, so that a mistake in the last one shows before the first one runs.
+    /// Expands the grids and checks each of their worlds, so that a mistake in the last one shows before the first one
+    /// runs. A point that is in several grids is run once.
     ///
     /// # Errors
-    /// No axis, an axis without values or with a value twice, a key twice, more than 100,000 points, or a problem of one
-    /// of the worlds, which then names its settings.
-    pub fn new(worlds: &dyn Worlds, axes: &[Axis], seeds: Vec<u64>) -> Result<Plan, Problem> {
-        check(axes)?;
-        let mut settings_of_points: Vec<Vec<Setting>> = vec![Vec::new()];
-        for axis in axes {
-            settings_of_points = settings_of_points
-                .iter()
-                .flat_map(|settings| {
-                    axis.values.iter().map(move |value| {
-                        let setting = Setting { key: axis.key.clone(), value: value.clone() };
-                        settings.iter().cloned().chain([setting]).collect()
-                    })
-                })
-                .collect();
-        }
-        let points = settings_of_points.into_iter().map(|settings| {
-            let scoring = worlds.scoring(&settings).map_err(|problem| at_point(&settings, problem))?;
+    /// No grid or axis, an axis without values or with a value twice, a key twice in a grid, more than 100,000 points, or
+    /// an error of one of the worlds.
+    pub fn new<W: Worlds + ?Sized>(
+        worlds: &W,
+        grids: &[Vec<Axis>],
+        seeds: Vec<u64>,
+    ) -> Result<Plan, SweepError<W::Error>> {
+        check(grids).map_err(SweepError::Problem)?;
+        let mut points: IndexMap<PointId, Point> = IndexMap::new();
+        for settings in grids.iter().flat_map(|grid| combinations(grid)) {
+            let scoring = match worlds.scoring(&settings) {
+                Ok(scoring) => scoring,
+                Err(error) => return Err(SweepError::Point { settings, error }),
+            };
             let inputs = serde_json::json!({
                 "version": scoring.provenance.version,
                 "inputs": scoring.provenance.inputs,
                 "settings": settings.iter().map(|s| (&s.key, s.value.to_string())).collect::<Vec<_>>(),
                 "seeds": seeds,
             });
-            Ok(Point { id: PointId(hash(inputs.to_string().as_bytes())), settings })
-        });
-        let points = points.collect::<Result<Vec<Point>, Problem>>()?;
-        Ok(Plan { points, seeds })
+            let id = PointId(hash(inputs.to_string().as_bytes()));
+            points.entry(id.clone()).or_insert(Point { id, settings });
+        }
+        Ok(Plan { points: points.into_values().collect(), seeds })
+    }
+
+    /// The keys of all points' settings, in the order in which the grids name them.
+    pub fn keys(&self) -> Vec<&str> {
+        let keys: IndexSet<&str> = self
+            .points
+            .iter()
+            .flat_map(|point| &point.settings)
+            .map(|setting| setting.key.as_str())
+            .collect();
+        keys.into_iter().collect()
     }
 
     /// The name of the sweep as a whole: a hash of its points' names.
@@ -112,39 +130,50 @@ fn hash(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn check(axes: &[Axis]) -> Result<(), Problem> {
-    if axes.is_empty() {
+/// All combinations of the axes' values.
+fn combinations(axes: &[Axis]) -> Vec<Vec<Setting>> {
+    let mut all: Vec<Vec<Setting>> = vec![Vec::new()];
+    for axis in axes {
+        let longer = all.iter().flat_map(|settings| {
+            axis.values.iter().map(move |value| {
+                let setting = Setting { key: axis.key.clone(), value: value.clone() };
+                settings.iter().cloned().chain([setting]).collect()
+            })
+        });
+        all = longer.collect();
+    }
+    all
+}
+
+fn check(grids: &[Vec<Axis>]) -> Result<(), Problem> {
+    if grids.is_empty() || grids.iter().any(Vec::is_empty) {
         return Err(Problem::key("sweep", "names no key, so there is nothing to sweep").help(
             "for example \"policy.scaled_object.triggers.0.metadata.threshold\" = [\"2\", \"4\", \"8\"]",
         ));
     }
-    let mut keys = BTreeSet::new();
-    let mut points: usize = 1;
-    for axis in axes {
-        let key = || format!("sweep.{}", axis.key);
-        if axis.values.is_empty() {
-            return Err(Problem::key(key(), "has no values").help("give a list of at least one value"));
+    let mut points: usize = 0;
+    for axes in grids {
+        let mut keys = BTreeSet::new();
+        for axis in axes {
+            let key = || format!("sweep.{}", axis.key);
+            if axis.values.is_empty() {
+                return Err(Problem::key(key(), "has no values").help("give a list of at least one value"));
+            }
+            if !keys.insert(&axis.key) {
+                return Err(Problem::key(key(), "is there twice").help("give one list with all its values"));
+            }
+            let mut seen = BTreeSet::new();
+            if let Some(twice) = axis.values.iter().find(|value| !seen.insert(value.to_string())) {
+                let message = format!("has the value {twice} twice");
+                return Err(Problem::key(key(), message).help("leave one of them out"));
+            }
         }
-        if !keys.insert(&axis.key) {
-            return Err(Problem::key(key(), "is there twice").help("give one list with all its values"));
-        }
-        let mut seen = BTreeSet::new();
-        if let Some(twice) = axis.values.iter().find(|value| !seen.insert(value.to_string())) {
-            return Err(
-                Problem::key(key(), format!("has the value {twice} twice")).help("leave one of them out")
-            );
-        }
-        points = points.saturating_mul(axis.values.len());
+        let size = axes.iter().fold(1usize, |size, axis| size.saturating_mul(axis.values.len()));
+        points = points.saturating_add(size);
     }
     if points > POINTS_MAX {
         return Err(Problem::key("sweep", format!("has {points} points; the most is {POINTS_MAX}"))
-            .help("give fewer values, or cut the grid into several experiments"));
+            .help("give fewer values, or cut the sweep into several experiments"));
     }
     Ok(())
-}
-
-/// The problem of one point of many: which one, in its message.
-pub(super) fn at_point(settings: &[Setting], problem: Problem) -> Problem {
-    let settings: Vec<String> = settings.iter().map(|s| format!("{} = {}", s.key, s.value)).collect();
-    Problem { message: format!("{} (at {})", problem.message, settings.join(", ")), ..problem }
 }

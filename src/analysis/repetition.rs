@@ -26,13 +26,13 @@ pub fn seeds(first: u64, n: u32) -> Vec<u64> {
 ///
 /// # Errors
 /// The failure of the first of `seeds`, in their order, that failed.
-pub fn repeat(
-    worlds: &dyn Worlds,
+pub fn repeat<W: Worlds + ?Sized>(
+    worlds: &W,
     settings: &[Setting],
     seeds: &[u64],
     stop: &Stop,
     mut listener: Option<&mut (dyn Recorder + Send)>,
-) -> Result<Option<Answer>, RunError> {
+) -> Result<Option<Answer>, RunError<W::Error>> {
     let runs: Vec<(u64, Option<&mut (dyn Recorder + Send)>)> =
         seeds.iter().map(|&seed| (seed, listener.take())).collect();
     let summaries = runs
@@ -40,8 +40,8 @@ pub fn repeat(
         .with_max_len(1)
         .filter(|_| !stop.asked())
         .map(|(seed, listener)| worlds::score(worlds, settings, seed, listener))
-        .collect::<Vec<Result<Summary, RunError>>>();
-    let summaries = summaries.into_iter().collect::<Result<Vec<Summary>, RunError>>()?;
+        .collect::<Vec<Result<Summary, RunError<W::Error>>>>();
+    let summaries = summaries.into_iter().collect::<Result<Vec<Summary>, RunError<W::Error>>>()?;
     Ok(if summaries.len() == seeds.len() { Answer::of(&summaries) } else { None })
 }
 

@@ -1,6 +1,6 @@
 //! Runs all points of a plan in parallel. The results are the same on any number of threads.
 
-use super::grid::{Plan, at_point};
+use super::grid::{Plan, Setting};
 use super::journal::Journal;
 use super::ranking::{Ranking, Standing};
 use super::repetition::{Answer, repeat};
@@ -71,24 +71,47 @@ impl Progress {
     }
 }
 
+/// Why a sweep has no results.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum SweepError<E: std::error::Error> {
+    /// With the grids or with the journal.
+    #[error(transparent)]
+    Problem(Problem),
+    /// With one of the worlds.
+    #[error("{error}\nat the point {}", named(.settings))]
+    Point {
+        /// What sets the world apart.
+        settings: Vec<Setting>,
+        /// What is wrong with it.
+        error: E,
+    },
+}
+
+fn named(settings: &[Setting]) -> String {
+    settings.iter().map(|s| format!("{} = {}", s.key, s.value)).collect::<Vec<_>>().join(", ")
+}
+
 /// Runs each point of `plan` that `journal` does not hold, on `threads` threads (0: one a core), each under all the
 /// plan's seeds, and appends its answer to the journal at once. `progress` is called before the first and after each.
 ///
 /// A point that panics becomes a result of its own and is not journalled, so that resuming tries it again.
 ///
 /// # Errors
-/// The journal cannot be written, which ends the sweep at once; or the problem of the first point, in the plan's order,
+/// The journal cannot be written, which ends the sweep at once; or the error of the first point, in the plan's order,
 /// that has one, after all the others have been run and journalled.
-pub fn sweep(
+pub fn sweep<W: Worlds + ?Sized>(
     plan: &Plan,
-    worlds: &dyn Worlds,
+    worlds: &W,
     journal: &mut Journal,
     threads: usize,
     stop: &Stop,
     progress: &(dyn Fn(Progress) + Sync),
-) -> Result<Swept, Problem> {
+) -> Result<Swept, SweepError<W::Error>> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-    let pool = pool.map_err(|error| Problem::whole(format!("cannot start {threads} threads: {error}")))?;
+    let pool = pool.map_err(|error| {
+        let problem = Problem::whole(format!("cannot start {threads} threads: {error}"));
+        SweepError::Problem(problem.help("give fewer --threads"))
+    })?;
     let held: Vec<Option<Answer>> = plan.points.iter().map(|point| journal.take(&point.id)).collect();
     let resumed = held.iter().flatten().count();
     let book = Mutex::new(Book {
@@ -116,18 +139,20 @@ pub fn sweep(
         progress(book.progress);
         Some((point, outcome))
     };
-    let outcomes: Vec<Option<(usize, Result<Answer, RunError>)>> =
+    let outcomes: Vec<Option<(usize, Result<_, _>)>> =
         pool.install(|| held.into_par_iter().enumerate().with_max_len(1).map(run).collect());
     if let Some(problem) = book.into_inner().unwrap_or_else(PoisonError::into_inner).broken {
-        return Err(problem);
+        return Err(SweepError::Problem(problem));
     }
 
     let results = outcomes.into_iter().flatten().map(|(point, outcome)| match outcome {
         Ok(answer) => Ok(PointResult { point, outcome: Ok(answer) }),
         Err(RunError::Bug(bug)) => Ok(PointResult { point, outcome: Err(bug) }),
-        Err(RunError::Input(problem)) => Err(at_point(&plan.points[point].settings, problem)),
+        Err(RunError::Input(error)) => {
+            Err(SweepError::Point { settings: plan.points[point].settings.clone(), error })
+        }
     });
-    let results = results.collect::<Result<Vec<PointResult>, Problem>>()?;
+    let results = results.collect::<Result<Vec<PointResult>, SweepError<W::Error>>>()?;
     let stopped = results.len() < plan.points.len();
     Ok(Swept { results, stopped })
 }
@@ -140,12 +165,7 @@ struct Book<'a> {
 }
 
 impl Book<'_> {
-    fn enter(
-        &mut self,
-        plan: &Plan,
-        point: usize,
-        outcome: &Result<Answer, RunError>,
-    ) -> Result<(), Problem> {
+    fn enter<E>(&mut self, plan: &Plan, point: usize, outcome: &Result<Answer, E>) -> Result<(), Problem> {
         self.progress.done += 1;
         match outcome {
             Ok(answer) => self.journal.append(&plan.points[point], answer),

@@ -2,7 +2,6 @@
 
 use super::grid::Setting;
 use super::score::{Score, Scoring};
-use crate::problem::Problem;
 use crate::simulation::record::{Fan, Recorder};
 use crate::simulation::summary::Summary;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,6 +11,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 ///
 /// A run must be a function of both: no clock, no state of its own. Runs of one `Worlds` happen on many threads.
 pub trait Worlds: Sync {
+    /// What is wrong with something that the user gave.
+    type Error: std::error::Error + Send;
+
     /// Checks the world with these settings as far as that is possible without running it, and says how it is scored.
     ///
     /// The hashes in its provenance identify everything that the results depend on beside `settings`, the seed and the
@@ -19,24 +21,24 @@ pub trait Worlds: Sync {
     ///
     /// # Errors
     /// Whatever cannot be as the user gave it.
-    fn scoring(&self, settings: &[Setting]) -> Result<Scoring, Problem>;
+    fn scoring(&self, settings: &[Setting]) -> Result<Scoring, Self::Error>;
 
     /// Runs the world to its end, which hands all records to `recorder`.
     ///
     /// # Errors
     /// What only shows on the way, such as a malformed line in a trace.
-    fn run(&self, settings: &[Setting], seed: u64, recorder: &mut dyn Recorder) -> Result<(), Problem>;
+    fn run(&self, settings: &[Setting], seed: u64, recorder: &mut dyn Recorder) -> Result<(), Self::Error>;
 }
 
 /// Why a run gave no summary.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum RunError {
+pub enum RunError<E: std::error::Error> {
     /// Something that the user gave.
     #[error(transparent)]
-    Input(#[from] Problem),
+    Input(E),
     /// A mistake of ours.
     #[error(transparent)]
-    Bug(#[from] Bug),
+    Bug(Bug),
 }
 
 /// A run that ended in a panic: always a mistake of ours, and one that can be replayed.
@@ -65,12 +67,12 @@ impl Bug {
 
 /// Runs one world and scores it; `listener` hears all records too. A panic is caught, so that it takes no other run
 /// with it; what `listener` then holds is of no use.
-pub(super) fn score(
-    worlds: &dyn Worlds,
+pub(super) fn score<W: Worlds + ?Sized>(
+    worlds: &W,
     settings: &[Setting],
     seed: u64,
     listener: Option<&mut (dyn Recorder + Send)>,
-) -> Result<Summary, RunError> {
+) -> Result<Summary, RunError<W::Error>> {
     let run = AssertUnwindSafe(|| {
         let mut scoring = worlds.scoring(settings)?;
         scoring.provenance.seed = seed;
@@ -81,7 +83,7 @@ pub(super) fn score(
         }
         Ok(score.finish())
     });
-    catch_unwind(run).unwrap_or_else(|panic| {
+    catch_unwind(run).map(|outcome| outcome.map_err(RunError::Input)).unwrap_or_else(|panic| {
         let message = panic.downcast_ref::<String>().cloned();
         let message = message.or_else(|| panic.downcast_ref::<&str>().map(|&text| text.to_owned()));
         let message = message.unwrap_or_else(|| "a panic without a message".to_owned());

@@ -1,12 +1,12 @@
 //! `results.csv` of a sweep: one row a point, written and read back.
 //!
-//! Columns: `id`, the settings by their keys, `repetitions`, `policy_name`, the summary's numbers by dotted key (with
+//! Columns: `id`, the settings by their keys (empty where a point's grid does not have the key), `repetitions`, `policy_name`, the summary's numbers by dotted key (with
 //! `.low` and `.high` beside where points were repeated), `slo.met`, the number of `warnings`, and `error` for a point
 //! whose run failed. Numbers are written with the fewest digits that read back as the same number.
 
 use super::csv::{bare, cell};
 use super::replace::cannot_write;
-use crate::analysis::{Answer, Plan, Standing, Swept};
+use crate::analysis::{Answer, Plan, Setting, Standing, Swept};
 use crate::problem::Problem;
 use indexmap::{IndexMap, IndexSet};
 use std::fs;
@@ -26,8 +26,8 @@ pub fn write(plan: &Plan, swept: &Swept) -> String {
     // Points whose workloads have other classes have other keys.
     let keys: IndexSet<String> = answers().flat_map(Answer::numbers).map(|(key, _)| key).collect();
     let mut header = vec!["id".to_owned()];
-    header
-        .extend(plan.points.first().into_iter().flat_map(|p| &p.settings).map(|s| cell(&s.key).into_owned()));
+    let settings = plan.keys();
+    header.extend(settings.iter().map(|key| cell(key).into_owned()));
     header.extend([REPETITIONS, POLICY].map(str::to_owned));
     for key in &keys {
         header.push(cell(key).into_owned());
@@ -41,7 +41,7 @@ pub fn write(plan: &Plan, swept: &Swept) -> String {
     for result in &swept.results {
         let point = &plan.points[result.point];
         let mut row = vec![point.id.to_string()];
-        row.extend(point.settings.iter().map(|setting| cell(&setting.text()).into_owned()));
+        row.extend(settings.iter().map(|key| point.setting(key).map_or(String::new(), setting_cell)));
         row.push(plan.seeds.len().to_string());
         match &result.outcome {
             Ok(answer) => {
@@ -58,6 +58,12 @@ pub fn write(plan: &Plan, swept: &Swept) -> String {
         rows.push(row);
     }
     to_csv(&rows)
+}
+
+/// A setting's value. An empty text is a lone `'`, because an empty cell says that the point does not set the key.
+fn setting_cell(setting: &Setting) -> String {
+    let text = setting.text();
+    if text.is_empty() { "'".to_owned() } else { cell(&text).into_owned() }
 }
 
 /// The cells of a point's numbers, in the order of `keys`.
@@ -113,7 +119,7 @@ impl Row {
 /// Reads `results.csv`.
 ///
 /// # Errors
-/// It is not a file that [`write`] wrote, or holds no point; with the line.
+/// It is not a file that [`write()`] wrote, or holds no point; with the line.
 pub fn read(text: &str) -> Result<Vec<Row>, Problem> {
     let mut reader = csv::Reader::from_reader(text.as_bytes());
     let header = reader.headers().map_err(|error| malformed(&error))?.clone();
@@ -147,7 +153,10 @@ pub fn read(text: &str) -> Result<Vec<Row>, Problem> {
         });
         rows.push(Row {
             id: text(0).to_owned(),
-            settings: (1..settings_end).map(|i| (named(i), text(i).to_owned())).collect(),
+            settings: (1..settings_end)
+                .filter(|&i| record.get(i) != Some(""))
+                .map(|i| (named(i), text(i).to_owned()))
+                .collect(),
             policy: text(policy).to_owned(),
             numbers: numbers.collect::<Result<_, Problem>>()?,
             met: text(met).parse().ok(),

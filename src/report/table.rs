@@ -71,25 +71,26 @@ fn draw(columns: &[Column]) -> String {
 
 /// A column for each key that has several values.
 fn settings(plan: &Plan, ranked: &[&PointResult]) -> Vec<Column> {
-    let columns = swept_keys(plan).into_iter().map(|(i, name)| {
-        let setting = |result: &&PointResult| &plan.points[result.point].settings[i];
+    let columns = swept_keys(plan).into_iter().map(|(key, name)| {
+        let settings: Vec<Option<&Setting>> =
+            ranked.iter().map(|result| plan.points[result.point].setting(key)).collect();
         Column {
             name,
-            cells: ranked.iter().map(|result| value(setting(result))).collect(),
-            right: ranked.iter().all(|result| setting(result).text().parse::<f64>().is_ok()),
+            cells: settings.iter().map(|setting| setting.map_or(String::new(), value)).collect(),
+            right: settings.iter().flatten().all(|setting| setting.text().parse::<f64>().is_ok()),
         }
     });
     columns.collect()
 }
 
-/// The keys that have several values, by their place among a point's settings, with the shortest name that tells each
-/// apart from all the others. Of a single point, all keys.
-fn swept_keys(plan: &Plan) -> Vec<(usize, String)> {
-    let Some(first) = plan.points.first() else { return Vec::new() };
-    let keys: Vec<&str> = first.settings.iter().map(|setting| setting.key.as_str()).collect();
-    let varies = |i: usize| plan.points.iter().any(|point| point.settings[i] != first.settings[i]);
-    let swept = (0..keys.len()).filter(|&i| plan.points.len() == 1 || varies(i));
-    swept.map(|i| (i, short_key(keys[i], &keys))).collect()
+/// The keys that not all points set alike, with the shortest name that tells each apart from all the others. Of a single
+/// point, all keys.
+fn swept_keys(plan: &Plan) -> Vec<(&str, String)> {
+    let keys = plan.keys();
+    let differ =
+        |key: &str| plan.points.iter().any(|point| point.setting(key) != plan.points[0].setting(key));
+    let swept = keys.iter().filter(|key| plan.points.len() == 1 || differ(key));
+    swept.map(|key| (*key, short_key(key, &keys))).collect()
 }
 
 /// The shortest end of a dotted key that no other key has.
@@ -144,8 +145,9 @@ fn figures(ranked: &[&PointResult], currency: &str) -> Vec<Column> {
 fn conclusion(plan: &Plan, swept: &Swept, ranking: &Ranking, currency: &str) -> String {
     let keys = swept_keys(plan);
     let name = |i: usize| {
-        let settings = &plan.points[swept.results[i].point].settings;
-        let named = keys.iter().map(|(k, name)| format!("{name} = {}", value(&settings[*k])));
+        let point = &plan.points[swept.results[i].point];
+        let named =
+            keys.iter().filter_map(|(key, name)| Some(format!("{name} = {}", value(point.setting(key)?))));
         named.collect::<Vec<_>>().join(", ")
     };
     let answer = |i: usize| swept.results[i].outcome.as_ref().ok();
@@ -159,6 +161,9 @@ fn conclusion(plan: &Plan, swept: &Swept, ranking: &Ranking, currency: &str) -> 
     let meet = swept.results.iter().filter(|result| result.standing().met == Some(true)).count();
     let mut lines = Vec::new();
     lines.push(match (ranking.best(), ranking.order.first()) {
+        (Some(best), _) if meet == 1 => {
+            format!("The only one of {total} points that meets the SLO: {} for {}.", name(best), cost(best))
+        }
         (Some(best), _) if has_slo => {
             format!(
                 "Cheapest of the {meet} of {total} points that meet the SLO: {} for {}.",

@@ -493,10 +493,14 @@ fn what_came_to_the_place_during_the_run_is_not_lost() {
 // --- sweeps ---
 
 fn swept(axes: &[(&str, Vec<toml::Value>)], seeds: u32) -> (Plan, Swept) {
-    let folder = tempfile::tempdir().expect("a folder");
-    let axes: Vec<Axis> =
+    let axes =
         axes.iter().map(|(key, values)| Axis { key: (*key).to_owned(), values: values.clone() }).collect();
-    let plan = Plan::new(&Sawing, &axes, dryscale::analysis::seeds(1, seeds)).expect("a plan");
+    swept_grids(&[axes], seeds)
+}
+
+fn swept_grids(grids: &[Vec<Axis>], seeds: u32) -> (Plan, Swept) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let plan = Plan::new(&Sawing, grids, dryscale::analysis::seeds(1, seeds)).expect("a plan");
     let mut journal = Journal::open(&folder.path().join("journal"), &plan, false).expect("opens");
     let swept = sweep(&plan, &Sawing, &mut journal, 2, &Stop::new(), &|_| ()).expect("runs");
     (plan, swept)
@@ -542,6 +546,33 @@ fn the_table_says_when_none_meets_the_slo_and_what_failed() {
     None of 2 points meets the SLO. Nearest: fail = no with 59.9 ± 0.1 %.
     1 point failed.
     "#);
+}
+
+#[test]
+fn grids_with_other_keys_share_a_table_and_a_file() {
+    let axis = |key: &str, values: Vec<toml::Value>| Axis { key: key.to_owned(), values };
+    let grids = [
+        vec![axis("policy", values(["queue", ""])), axis("policy.threshold", values([2, 4]))],
+        vec![axis("size", values([1, 3]))],
+    ];
+    let (plan, swept) = swept_grids(&grids, 1);
+    insta::assert_snapshot!(table(&plan, &swept, &swept.ranking(), "$"), @r#"
+            policy   threshold   size    cost   SLO met   p95 TTFT   replicas   reversals
+    ──────────────────────────────────────────────────────────────────────────────────────
+     best                           3   $9.00   100.0 %     0.19 s        3.0           0
+            queue            2          $9.00    60.0 %      120 s        3.0          22
+            queue            4          $9.00    60.0 %      120 s        3.0          22
+                             2          $9.00    60.0 %      120 s        3.0          22
+                             4          $9.00    60.0 %      120 s        3.0          22
+                                    1   $3.00    20.0 %      120 s        1.0           0
+
+    The only one of 6 points that meets the SLO: size = 3 for $9.00.
+    "#);
+    let rows = results::read(&results::write(&plan, &swept)).expect("read back");
+    for (row, point) in rows.iter().zip(&plan.points) {
+        let settings = point.settings.iter().map(|s| (s.key.clone(), s.text()));
+        assert_eq!(row.settings, settings.collect::<Vec<_>>());
+    }
 }
 
 #[test]

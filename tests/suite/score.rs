@@ -2,6 +2,7 @@
 
 use crate::synthetic::{Sawing, at, finished, scaled, scoring, secs, unserved};
 use dryscale::analysis::{Answer, Bill, RunError, Score, Scoring, Stop, Worlds, repeat, seeds};
+use dryscale::problem::Problem;
 use dryscale::simulation::record::{Fate, Recorder, RequestRecord, RunTotals, TickRecord};
 use dryscale::simulation::summary::{Latency, Requests, Summary};
 use dryscale::units::{Replicas, SimDuration};
@@ -256,5 +257,5 @@ fn repetitions_are_the_same_on_any_number_of_threads_and_the_listener_hears_the_
 fn asking_to_stop_keeps_further_runs_from_beginning() {
     let stop = Stop::new();
     stop.ask();
-    assert_eq!(repeat(&Sawing, &[], &[1, 2], &stop, None), Ok::<_, RunError>(None));
+    assert_eq!(repeat(&Sawing, &[], &[1, 2], &stop, None), Ok::<_, RunError<Problem>>(None));
 }

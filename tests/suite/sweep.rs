@@ -2,7 +2,7 @@
 
 use crate::synthetic::Sawing;
 use dryscale::analysis::{
-    Axis, Journal, Plan, Progress, RunError, Scoring, Setting, Stop, Swept, Worlds, repeat, sweep,
+    Axis, Journal, Plan, Progress, RunError, Scoring, Setting, Stop, SweepError, Swept, Worlds, repeat, sweep,
 };
 use dryscale::problem::{Place, Problem};
 use dryscale::simulation::record::Recorder;
@@ -16,15 +16,21 @@ fn axis(key: &str, values: impl IntoIterator<Item = impl Into<toml::Value>>) -> 
 }
 
 fn plan(axes: &[Axis]) -> Plan {
-    Plan::new(&Sawing, axes, vec![1, 2]).expect("a plan")
+    Plan::new(&Sawing, &[axes.to_vec()], vec![1, 2]).expect("a plan")
 }
 
 fn sizes() -> Plan {
     plan(&[axis("size", [1, 2, 3, 5])])
 }
 
-fn run(plan: &Plan, path: &Path, resume: bool, threads: usize, stop: &Stop) -> Result<Swept, Problem> {
-    let mut journal = Journal::open(path, plan, resume)?;
+fn run(
+    plan: &Plan,
+    path: &Path,
+    resume: bool,
+    threads: usize,
+    stop: &Stop,
+) -> Result<Swept, SweepError<Problem>> {
+    let mut journal = Journal::open(path, plan, resume).map_err(SweepError::Problem)?;
     sweep(plan, &Sawing, &mut journal, threads, stop, &|_| ())
 }
 
@@ -44,6 +50,23 @@ fn the_grid_is_all_combinations_and_the_last_key_changes_fastest() {
 }
 
 #[test]
+fn several_grids_follow_one_another_and_what_is_in_two_is_run_once() {
+    let grids = [
+        vec![axis("mode", ["a"]), axis("size", [1, 2])],
+        vec![axis("size", [3, 5])],
+        vec![axis("mode", ["a"]), axis("size", [2, 3])],
+    ];
+    let plan = Plan::new(&Sawing, &grids, vec![1]).expect("a plan");
+    let points: Vec<String> = plan
+        .points
+        .iter()
+        .map(|point| point.settings.iter().map(Setting::text).collect::<Vec<_>>().join(""))
+        .collect();
+    assert_eq!(points, ["a1", "a2", "3", "5", "a3"]);
+    assert_eq!(plan.keys(), ["mode", "size"]);
+}
+
+#[test]
 fn a_point_is_named_by_its_inputs_and_nothing_else() {
     let one = plan(&[axis("size", [1, 2])]);
     let other = plan(&[axis("size", [2, 7])]);
@@ -51,14 +74,16 @@ fn a_point_is_named_by_its_inputs_and_nothing_else() {
     assert_ne!(one.points[0].id, one.points[1].id);
     let text = plan(&[axis("size", ["2"])]);
     assert_ne!(text.points[0].id, one.points[1].id, "a text is not a number");
-    let seeds = Plan::new(&Sawing, &[axis("size", [2])], vec![1]).expect("a plan");
+    let seeds = Plan::new(&Sawing, &[vec![axis("size", [2])]], vec![1]).expect("a plan");
     assert_ne!(seeds.points[0].id, one.points[1].id);
 }
 
 #[test]
 fn a_grid_that_cannot_be_is_refused_with_its_key() {
-    let refused = |axes: &[Axis]| Plan::new(&Sawing, axes, vec![1]).expect_err("refused").to_string();
+    let refused =
+        |axes: &[Axis]| Plan::new(&Sawing, &[axes.to_vec()], vec![1]).expect_err("refused").to_string();
     assert!(refused(&[]).starts_with("sweep: names no key"));
+    assert!(Plan::new(&Sawing, &[], vec![1]).is_err());
     assert!(refused(&[axis("size", [0; 0])]).starts_with("sweep.size: has no values"));
     assert!(refused(&[axis("size", [1, 2, 1])]).starts_with("sweep.size: has the value 1 twice"));
     assert!(refused(&[axis("size", [1]), axis("size", [2])]).starts_with("sweep.size: is there twice"));
@@ -66,7 +91,7 @@ fn a_grid_that_cannot_be_is_refused_with_its_key() {
     let big = [axis("size", many.clone()), axis("x", many)];
     assert!(refused(&big).starts_with("sweep: has 160000 points; the most is 100000"));
     let last = refused(&[axis("size", [3, 0])]);
-    assert_eq!(last, "size: 0 replicas serve nobody (at size = 0) (give at least 1)");
+    assert_eq!(last, "size: 0 replicas serve nobody (give at least 1)\nat the point size = 0");
 }
 
 #[test]
@@ -216,6 +241,8 @@ fn a_replay_survives_the_shell() {
     let settings = [Setting { key: "query".to_owned(), value: "sum(x{a='b'})".into() }];
     struct Buggy;
     impl Worlds for Buggy {
+        type Error = Problem;
+
         fn scoring(&self, _: &[Setting]) -> Result<Scoring, Problem> {
             panic!("early")
         }
@@ -235,12 +262,11 @@ fn a_problem_in_one_point_is_told_after_the_others_are_kept() {
     let path = folder.path().join("journal");
     let plan = plan(&[axis("fail", ["", "problem"]), axis("size", [1, 2])]);
     for threads in [1, 4] {
-        let problem = run(&plan, &path, true, threads, &Stop::new()).expect_err("a bad trace");
-        assert_eq!(
-            problem.message, "`y` is no number of tokens (at fail = \"problem\", size = 1)",
-            "the first in the plan's order"
-        );
-        assert!(matches!(problem.place, Place::Line { line: 3, .. }));
+        let error = run(&plan, &path, true, threads, &Stop::new()).expect_err("a bad trace");
+        let SweepError::Point { settings, error } = error else { panic!("{error}") };
+        assert_eq!(settings, plan.points[2].settings, "the first in the plan's order");
+        assert_eq!(error.message, "`y` is no number of tokens");
+        assert!(matches!(error.place, Place::Line { line: 3, .. }));
         assert_eq!(Journal::open(&path, &plan, true).expect("opens").finished(), 2);
     }
 }

@@ -117,6 +117,8 @@ impl Sawing {
 }
 
 impl Worlds for Sawing {
+    type Error = Problem;
+
     fn scoring(&self, settings: &[Setting]) -> Result<Scoring, Problem> {
         if Self::setting(settings, "size").and_then(toml::Value::as_integer) == Some(0) {
             return Err(Problem::key("size", "0 replicas serve nobody").help("give at least 1"));
