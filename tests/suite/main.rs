@@ -1,3 +1,4 @@
 //! All integration tests: one binary, one link.
 
 mod oracle;
+mod workload;

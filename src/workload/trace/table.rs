@@ -59,7 +59,9 @@ impl Table {
         check_width(line, fields.len(), self.width)?;
         let [timestamp, prompt, output] = self.places.map(|place| fields[place].as_ref());
         let at = match self.timestamps {
-            Timestamps::DateTime => date_time(timestamp).map_err(|why| line.problem(why)),
+            Timestamps::DateTime => date_time(timestamp).map_err(|why| {
+                line.problem(why).help("write date and time of day; for a number of seconds use `format = \"csv\"` with `columns`")
+            }),
             Timestamps::Number(unit) => decimal(timestamp, unit).map_err(|why| {
                 line.problem(why).help(
                     "a timestamp is a number of seconds; for dates use `format = \"azure\"` with `columns`",
