@@ -62,10 +62,10 @@ pub struct SourceSpec {
     dejitter: Option<OrNone>,
     lengths: Option<TraceLengths>,
     prefix: Option<TracePrefix>,
-    // Known to the workload format, not supported yet: refused by name.
-    turns: Option<IgnoredAny>,
+    // Known to the workload format, not supported yet: refused by name, but for values that change nothing.
+    turns: Option<String>,
     #[serde(rename = "loop")]
-    repeat: Option<IgnoredAny>,
+    repeat: Option<bool>,
     users: Option<IgnoredAny>,
     think: Option<IgnoredAny>,
     start_spread: Option<IgnoredAny>,
@@ -102,8 +102,8 @@ impl SourceSpec {
                 .help("use `kind = \"open\"` with `max_in_flight`, or `kind = \"replay\"`"));
         }
         let later = [
-            ("turns", self.turns.is_some()),
-            ("loop", self.repeat.is_some()),
+            ("turns", self.turns.as_ref().is_some_and(|turns| turns != "timestamp")),
+            ("loop", self.repeat == Some(true)),
             ("users", self.users.is_some()),
             ("think", self.think.is_some()),
             ("start_spread", self.start_spread.is_some()),
@@ -125,6 +125,8 @@ impl SourceSpec {
             ("time_scale", self.time_scale.is_some()),
             ("rate_scale", self.rate_scale.is_some()),
             ("dejitter", self.dejitter.is_some()),
+            ("turns", self.turns.is_some()),
+            ("loop", self.repeat.is_some()),
             ("lengths", self.lengths.is_some()),
             ("prefix", self.prefix.is_some()),
         ];

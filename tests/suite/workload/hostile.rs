@@ -238,6 +238,7 @@ fn sources_that_cannot_be_are_refused_at_their_key() {
         ("kind = 'replay'\nfile = 'trace'\nrate = 1", "source.0.rate"),
         ("kind = 'replay'\nfile = 'trace'\nclass = 'chat'", "source.0.class"),
         ("kind = 'replay'\nfile = 'trace'\nloop = true", "source.0.loop"),
+        ("kind = 'replay'\nfile = 'trace'\nturns = 'after_response'", "source.0.turns"),
         ("kind = 'replay'\nfile = 'trace'\ntime_scale = 0", "source.0.time_scale"),
         ("kind = 'replay'\nfile = 'trace'\nwindow = { from = '5s', to = '5s' }", "source.0.window.to"),
         ("kind = 'replay'\nfile = 'trace'\nwindow = { from = '5s' }", "source.0.window"),
@@ -292,7 +293,8 @@ fn classes_that_cannot_be_are_refused_at_their_key() {
     let no_mix =
         format!("[[class]]\nname = 'b'\n{lengths}[[class]]\nname = 'a'\n{lengths}[[source]]\nrate = 1");
     assert_eq!(key_at_fault(&no_mix), "source.0");
-    assert_eq!(key_at_fault("[[source]]\nrate = 1"), "source.0.mix");
+    assert_eq!(key_at_fault("[[source]]\nrate = 1"), "class");
+    assert_eq!(key_at_fault("[[class]]\n[[source]]\nrate = 1"), "source.0.mix");
     assert_eq!(key_at_fault(""), "source");
     let trace = format!(
         "[[class]]\n{lengths}prefix = {{ groups = 1, tokens = {{ dist = 'constant', value = 5 }} }}\n"

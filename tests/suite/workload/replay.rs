@@ -78,6 +78,7 @@ fn a_window_and_a_time_scale_cut_and_stretch() {
     assert_eq!(load(CSV, "window = { from = '1s', to = '10s' }"), [(500, 200, 2), (500, 300, 3)]);
     assert_eq!(load(CSV, "window = { from = '1s' }\ntime_scale = 2.0").last(), Some(&(18_000, 400, 4)));
     assert_eq!(load(CSV, "time_scale = 0.5").last(), Some(&(5_000, 400, 4)));
+    assert_eq!(load(CSV, "loop = false\nturns = 'timestamp'\ndejitter = 'none'"), load(CSV, ""));
     assert_eq!(load(CSV, "time_unit = 'ms'").last(), Some(&(10, 400, 4)));
 }
 
