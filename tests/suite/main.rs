@@ -6,3 +6,8 @@ mod models;
 mod oracle;
 mod policies;
 mod tidy;
+mod report;
+mod score;
+mod sweep;
+mod synthetic;
+mod workload;
