@@ -8,4 +8,5 @@ pub mod scrape;
 pub mod series;
 mod settings;
 
+
 pub use settings::{Discovery, MonitoringSpec};

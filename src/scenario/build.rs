@@ -180,12 +180,9 @@ impl Scenario {
         Ok(query)
     }
 
-    /// The texts that the run was made from, by role, for a copy beside its results.
-    pub fn sources_of_inputs(&self) -> Vec<(&'static str, &Arc<SourceText>)> {
-        let mut sources = vec![("policy", self.policy.source())];
-        sources.push(("experiment", &self.experiment_source));
-        sources.extend(self.model_source.as_ref().map(|source| ("model", source)));
-        sources
+    /// The texts that the run was made from, by role, for copies beside its results.
+    pub fn texts(&self) -> [(&'static str, &Arc<SourceText>); 3] {
+        [("policy", self.policy.source()), ("experiment", &self.sources.experiment), ("model", &self.sources.model)]
     }
 }
 

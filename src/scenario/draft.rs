@@ -13,7 +13,7 @@ use super::source_text::{Origin, SourceText};
 use super::sweep::Sweep;
 use super::toml_text;
 use super::typed::{Spelling, typed};
-use super::world::{Parts, Scenario};
+use super::world::{Parts, Scenario, Sources};
 use crate::problem::Problem;
 use crate::serving::performance::Catalogue;
 use indexmap::IndexMap;
@@ -42,6 +42,8 @@ pub struct Inputs {
     pub seed: Option<u64>,
     /// `--repetitions`.
     pub repetitions: Option<u32>,
+    /// `--drain`.
+    pub drain: bool,
     /// Each `--set KEY=VALUE`, in their order.
     pub settings: Vec<String>,
     /// What came on stdin, where `-` is named.
@@ -52,6 +54,8 @@ pub struct Inputs {
 #[derive(Clone, Debug)]
 pub struct Draft {
     experiment: Node,
+    /// What the experiment was read from.
+    source: Arc<SourceText>,
     name: String,
     sweep: Option<Sweep>,
     policy: Option<Arc<SourceText>>,
@@ -95,6 +99,7 @@ impl Draft {
         }
         Ok(Draft {
             name: stem(source.name()),
+            source,
             sweep,
             policy: inputs.policy.as_deref().map(|policy| SourceText::new("--policy", policy)),
             settings,
@@ -106,6 +111,11 @@ impl Draft {
             typed_names,
             experiment,
         })
+    }
+
+    /// The text of the experiment.
+    pub fn source(&self) -> &Arc<SourceText> {
+        &self.source
     }
 
     /// `[sweep]`, if the experiment has one.
@@ -155,8 +165,9 @@ impl Draft {
         hashes.extend(self.hashes.clone());
         hashes.insert("model".to_owned(), model.sha256());
         let seed = self.seed.unwrap_or(experiment.seed);
-        let (catalogue, files) = (&self.catalogue, &self.files);
-        Scenario::new(Parts { root, experiment, document, name: &self.name, seed, hashes, catalogue, files })
+        let sources = Sources { experiment: Arc::clone(&self.source), model };
+        let (name, catalogue, files) = (self.name.as_str(), &self.catalogue, &self.files);
+        Scenario::new(Parts { root, experiment, document, name, seed, hashes, sources, catalogue, files })
     }
 
     /// The text of the model that `serving.model` names.
@@ -238,6 +249,9 @@ fn settings(inputs: &Inputs) -> Result<Vec<Setting>, InputError> {
     }
     if let Some(duration) = inputs.duration {
         flag("--duration", &["duration"], humantime::format_duration(duration).to_string(), &text);
+    }
+    if inputs.drain {
+        flag("--drain", &["drain"], "true".to_owned(), &|_, _| Value::Boolean(true));
     }
     if let Some(repetitions) = inputs.repetitions {
         let number = Value::Integer(i64::from(repetitions));

@@ -39,6 +39,8 @@ pub(super) struct Experiment {
     pub(super) seed: u64,
     #[serde(default = "default_repetitions")]
     pub(super) repetitions: u32,
+    #[serde(default)]
+    pub(super) drain: bool,
     #[serde(default = "default_start")]
     pub(super) start: String,
     #[serde(default)]

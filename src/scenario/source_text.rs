@@ -97,6 +97,10 @@ impl SourceText {
         &self.name
     }
 
+    /// The extension of its name: `toml`, `yaml`; `toml` where it has none.
+    pub fn extension(&self) -> &str {
+        std::path::Path::new(&self.name).extension().and_then(|extension| extension.to_str()).unwrap_or("toml")
+    }
     /// The text.
     pub fn text(&self) -> &str {
         &self.text

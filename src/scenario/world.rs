@@ -5,6 +5,7 @@ use super::document::Node;
 use super::experiment::{Cost, Experiment, Gate, Measure, Serving, Target};
 use super::input_error::InputError;
 use super::policy::{Document, Policy};
+use super::source_text::SourceText;
 use super::typed::{Spelling, typed};
 use crate::autoscaling::hpa::ControllerManagerFlags;
 use crate::autoscaling::keda::KedaVersion;
@@ -64,15 +65,26 @@ pub struct Scenario {
     pub seed: u64,
     /// Runs over as many seeds, at least 1.
     pub repetitions: u32,
+    /// Whether the run goes on after its duration until every request has its fate.
+    pub drain: bool,
     /// Wall-clock time of the start.
     pub start: UnixMillis,
     /// SHA-256 of each input by its role: `policy`, `experiment`, `settings`, `model`, `trace`.
     pub inputs: IndexMap<String, String>,
     /// Names of the data files that the workload reads.
     data: Vec<String>,
+    /// The texts of experiment and model.
+    pub(super) sources: Sources,
     /// What all of this was read from.
     document: Arc<Node>,
     files: Arc<DataFiles>,
+}
+
+/// Texts that a scenario was read from, beside the policy's.
+#[derive(Clone, Debug)]
+pub(super) struct Sources {
+    pub(super) experiment: Arc<SourceText>,
+    pub(super) model: Arc<SourceText>,
 }
 
 /// What [`Scenario::new`] puts together.
@@ -83,6 +95,7 @@ pub(super) struct Parts<'a> {
     pub(super) name: &'a str,
     pub(super) seed: u64,
     pub(super) hashes: IndexMap<String, String>,
+    pub(super) sources: Sources,
     pub(super) catalogue: &'a Catalogue,
     pub(super) files: &'a Arc<DataFiles>,
 }
@@ -116,7 +129,7 @@ fn engine(serving: &Serving, model: &ModelSpec) -> Result<(EngineConfig, Blocks)
 
 impl Scenario {
     pub(super) fn new(parts: Parts<'_>) -> Result<Scenario, InputError> {
-        let Parts { root, experiment, document, name, seed, hashes, catalogue, files } = parts;
+        let Parts { root, experiment, document, name, seed, hashes, sources, catalogue, files } = parts;
         let at = |problem: Problem| root.locate(problem);
         let target = document.target(&experiment.target);
         let policy = document.resolve(&target)?;
@@ -153,9 +166,11 @@ impl Scenario {
             duration: experiment.duration.duration(),
             seed,
             repetitions: experiment.repetitions,
+            drain: experiment.drain,
             start,
             inputs: hashes,
             data: Vec::new(),
+            sources,
             document: Arc::new(root),
             files: Arc::clone(files),
         };
