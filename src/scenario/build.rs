@@ -6,12 +6,14 @@ use super::policy::Rule;
 use super::source_text::SourceText;
 use super::world::Scenario;
 use crate::autoscaling::keda::{Annotations, KedaOperator, PrometheusTrigger};
-use crate::monitoring::never_match;
+use crate::monitoring::kube_state_metrics;
+use crate::monitoring::never_match::{self, Exposed};
 use crate::monitoring::promql::{Query, QueryOptions};
 use crate::monitoring::series::Retention;
-use crate::monitoring::vllm_metrics::Schema;
+use crate::monitoring::vllm_metrics::{MetricsRelease, Schema};
 use crate::problem::Problem;
-use crate::serving::engine::EngineTiming;
+use crate::serving::engine::{EngineTiming, Stats};
+use crate::serving::nodes::Nodes;
 use crate::simulation::{
     Autoscaling, EngineSetup, KedaSetup, MonitoringSetup, RequestPath, ServingSetup, Setup, Target,
 };
@@ -112,13 +114,20 @@ impl Scenario {
     pub fn model_title(&self) -> String {
         let gpus = self.model.tensor_parallel;
         let times = if gpus > 1 { format!("{gpus} x ") } else { String::new() };
-        format!("{} on {times}{}", self.model.architecture.name, self.model.gpu.name)
+        let publisher = &self.model.architecture.publisher;
+        let name = publisher.rsplit('/').next().unwrap_or(publisher);
+        format!("{name} on {times}{}", self.model.gpu.name)
+    }
+
+    /// The release of vLLM whose metric names are exposed.
+    fn metrics_release(&self) -> Result<MetricsRelease, InputError> {
+        let version = self.monitoring.metrics_version.as_deref().unwrap_or(self.release.name());
+        MetricsRelease::parse(version).map_err(|problem| self.locate(problem.under("monitoring")))
     }
 
     fn schema(&self) -> Result<Schema, InputError> {
-        let version = self.monitoring.metrics_version.as_deref().unwrap_or(self.release.name());
-        Schema::new(version, &self.target.model, &self.engine, self.kv_blocks)
-            .map_err(|problem| self.locate(problem.under("monitoring")))
+        let fresh = Stats::new(&self.engine, self.kv_blocks);
+        Ok(Schema::new(self.metrics_release()?, &self.target.model, &self.engine, self.kv_blocks, &fresh))
     }
 
     fn autoscaling(
@@ -175,7 +184,17 @@ impl Scenario {
                 .help(format!("the workload is in {:?}", target.namespace));
             return Err(self.policy.locate_metadata(index, "namespace", problem));
         }
-        let findings = never_match::check(&query, &target.possible_series(schema)).map_err(at)?;
+        let deployment = kube_state_metrics::columns(&target.namespace, &target.deployment);
+        let pods = never_match::example_pod_names(&target.deployment);
+        let world = [
+            Exposed {
+                columns: schema.columns(),
+                targets: pods.iter().map(|pod| target.labels_of(pod, 0, &Nodes::name(0))).collect(),
+                examples: &["pod", "instance", "node"],
+            },
+            Exposed { columns: &deployment, targets: vec![kube_state_metrics::target_labels()], examples: &[] },
+        ];
+        let findings = never_match::check(&query, &world, self.metrics_release()?).map_err(at)?;
         warnings.extend(findings.into_iter().map(|warning| format!("trigger s{index}-prometheus: {warning}")));
         Ok(query)
     }
@@ -189,8 +208,8 @@ impl Scenario {
 /// As long as any query looks back; all of it where a query fixes an instant.
 fn retention(queries: &[Query]) -> Retention {
     match queries.iter().map(Query::look_behind).max().unwrap_or_default() {
-        SimDuration::MAX => Retention::All,
+        longest if longest > SimDuration::from_secs(400 * 24 * 3600 / 4) => Retention::All,
         // One minute more, for the second that KEDA cuts off and markers that come late.
-        longest => Retention::Window(longest.checked_add(SimDuration::from_secs(60)).unwrap_or(SimDuration::MAX)),
+        longest => Retention::Window(longest + SimDuration::from_secs(60)),
     }
 }

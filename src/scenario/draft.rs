@@ -251,7 +251,7 @@ fn settings(inputs: &Inputs) -> Result<Vec<Setting>, InputError> {
         flag("--duration", &["duration"], humantime::format_duration(duration).to_string(), &text);
     }
     if inputs.drain {
-        flag("--drain", &["drain"], "true".to_owned(), &|_, _| Value::Boolean(true));
+        flag("--drain", &["drain"], "true".to_owned(), &|_, _| Value::Bool(true));
     }
     if let Some(repetitions) = inputs.repetitions {
         let number = Value::Integer(i64::from(repetitions));

@@ -6,6 +6,7 @@
 
 use super::flight::Stage;
 use super::world::World;
+use crate::serving::engine::Engine;
 use crate::serving::pod::Phase;
 
 /// Running totals: every request has a fate or is on its way; GPUs in use are no more than there are. O(1).

@@ -18,6 +18,8 @@ pub(super) struct PodSlot {
     pub(super) pod: Pod,
     /// From when the API answers until the container exits.
     pub(super) engine: Option<Box<EngineCore>>,
+    /// When the API server came up.
+    pub(super) serving_since: SimTime,
     /// The engine's event that is in the queue.
     pub(super) followed: Option<SimTime>,
     /// Requests that wait in the engine, as counted in the world's total.
@@ -89,6 +91,7 @@ impl World<'_> {
         self.pods.push(PodSlot {
             pod: Pod::new(ordinal, name, uid, self.now),
             engine: None,
+            serving_since: SimTime::NEVER,
             followed: None,
             waiting: 0,
             finished: 0,
@@ -156,13 +159,20 @@ impl World<'_> {
     pub(super) fn pod_transition(&mut self, ordinal: u32) {
         while let Some(transition) = self.pods[ordinal as usize].pod.advance(self.now) {
             match transition {
-                Transition::EngineUp => self.pods[ordinal as usize].engine = Some(Box::new(self.new_engine())),
+                Transition::EngineUp => self.engine_up(ordinal),
                 Transition::BecameReady => self.pod_became_ready(ordinal),
                 Transition::Sigterm => self.exit_when_drained(ordinal),
                 Transition::Exited => self.pod_exited(ordinal),
             }
         }
         self.follow_pod(ordinal);
+    }
+
+    fn engine_up(&mut self, ordinal: u32) {
+        let engine = Box::new(self.new_engine());
+        let slot = &mut self.pods[ordinal as usize];
+        slot.engine = Some(engine);
+        slot.serving_since = self.now;
     }
 
     fn pod_became_ready(&mut self, ordinal: u32) {

@@ -146,6 +146,7 @@ impl<'a> World<'a> {
         let initial = serving.initial_replicas;
         let sensor = Sensor::new(setup.monitoring, setup.target.clone(), setup.epoch, &streams);
         let initial_nodes = serving.initial_nodes();
+        serving.engine.build()?;
         let mut world = World {
             now: SimTime::ZERO,
             end: SimTime::ZERO + setup.duration,
@@ -242,7 +243,7 @@ impl<'a> World<'a> {
 
     /// An engine as every new pod starts it.
     pub(super) fn new_engine(&self) -> EngineCore {
-        self.engine.build()
+        self.engine.build().unwrap_or_else(|problem| unreachable!("one was built when the world was: {problem}"))
     }
 
     fn runs(&self, pod: u32, request: u64) -> bool {
