@@ -9,12 +9,23 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+/// The most values that one text may hold; a model file has a few hundred. A value with its places takes a hundred times
+/// the memory of its text.
+const VALUES_MAX: usize = 200_000;
+
 /// Parses a TOML document.
 ///
 /// # Errors
-/// The first thing that is not TOML, a key that is given twice, a number that does not fit, tables nested too deeply.
+/// The first thing that is not TOML, a key that is given twice, a number that does not fit, tables nested too deeply, and
+/// more values than [`VALUES_MAX`].
 pub(super) fn parse(source: &Arc<SourceText>) -> Result<Node, InputError> {
     let reader = Reader { source, base: 0 };
+    // Every value has a sign before it or after it; those in texts count too, of which nobody writes so many.
+    if source.text().bytes().filter(|byte| matches!(byte, b'=' | b',')).count() > VALUES_MAX {
+        let problem = Problem::whole(format!("the file holds more than {VALUES_MAX} values"));
+        let help = "long lists of numbers belong into a data file, which a distribution or trace names";
+        return Err(InputError::in_file(source.name(), problem.help(help)));
+    }
     let document = DeTable::parse(source.text()).map_err(|error| reader.refuse(&error))?;
     Ok(Node::new(Value::Table(reader.table(document.into_inner())?), Origin::whole(source)))
 }
