@@ -434,6 +434,55 @@ proptest! {
     }
 }
 
+/// vLLM's own loop has two batches in flight, and then a preempted request never waits for older outputs of its own:
+/// they are back before the next pass. A deeper pipeline shows the rule.
+#[test]
+fn a_request_with_stale_outputs_in_flight_is_passed_over() {
+    let config = EngineArgs { max_num_seqs: Some(4), block_size: Some(4), ..EngineArgs::default() }
+        .resolve(
+            &GpuClass { name: String::new(), memory_bytes: 0 },
+            &ModelLimits { max_model_len: Tokens(MAX_MODEL_LEN) },
+        )
+        .expect("a valid configuration");
+    let mut scheduler = Scheduler::new(config, Blocks(11));
+    let request = |id, prompt_tokens| EngineRequest {
+        id: RequestId(id),
+        arrival_time: at(id),
+        prompt: Arc::from([]),
+        prompt_tokens: Tokens(prompt_tokens),
+        output_tokens: Tokens(20),
+        finish: Finish::Eos,
+        max_tokens: None,
+        output_content: None,
+        priority: 0,
+        measured: false,
+    };
+    scheduler.add_request(&request(0, 20));
+    scheduler.add_request(&request(1, 19));
+    let mut batches: [Batch; 4] = Default::default();
+    // Both prefill in ten blocks, 1 decodes into the last one's last place, then 0 needs a block of it.
+    for batch in &mut batches[..2] {
+        scheduler.schedule(batch);
+    }
+    assert_eq!(batches[1].preempted.iter().map(|(id, _)| id.0).collect::<Vec<_>>(), [1]);
+    scheduler.schedule(&mut batches[2]);
+    assert_eq!((scheduler.num_running(), scheduler.num_waiting(), scheduler.num_deferred()), (1, 1, 1));
+    let mut tokens = Vec::new();
+    scheduler.update(&batches[0], &mut tokens);
+    assert_eq!(tokens.len(), 2, "what was in flight is delivered all the same");
+    scheduler.schedule(&mut batches[3]);
+    assert_eq!(scheduler.num_deferred(), 1, "it stays so until it is admitted");
+    scheduler.abort(RequestId(0));
+    scheduler.schedule(&mut batches[0]);
+    assert_eq!((scheduler.num_running(), scheduler.num_waiting(), scheduler.num_deferred()), (1, 0, 0));
+    let [Admitted { id: RequestId(1), resumed: true, cached_tokens: Tokens(16), .. }] =
+        batches[0].admitted[..]
+    else {
+        panic!("{:?}", batches[0].admitted)
+    };
+    assert_eq!(scheduler.audit(), Ok(()));
+}
+
 #[test]
 fn bucket_bounds_are_those_of_a_real_page() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/oracles/vllm/metrics_page.txt");
