@@ -9,7 +9,7 @@ use super::model_file::RequestPath;
 use super::provenance::{Knowledge, Provenance};
 use super::roofline::Roofline;
 use super::startup::{PhaseSpec, PhaseTime, ReadinessProbe, StartupPhase, StartupSpec, WeightsSpec};
-use super::step_time::{CpuFloor, HostCost, Sustained};
+use super::step_time_spec::{CpuFloor, HostCost, Sustained};
 use crate::random::distribution::{Distribution, Seconds};
 use crate::units::SimDuration;
 
