@@ -1,6 +1,7 @@
 //! All integration tests: one binary, one link.
 
 mod export;
+mod hostile_inputs;
 mod models;
 mod oracle;
 mod policies;
