@@ -41,7 +41,9 @@ pub fn check_annotation_key(key: &str, name: &str) -> Result<(), Problem> {
         return Ok(());
     }
     let problem = Problem::key(key, format!("{name:?} is not the key of an annotation"));
-    Err(problem.help("such as `autoscaling.keda.sh/paused`: letters, digits, `-`, `_` and `.`, and a domain before it"))
+    Err(problem.help(
+        "such as `autoscaling.keda.sh/paused`: letters, digits, `-`, `_` and `.`, and a domain before it",
+    ))
 }
 
 fn check(key: &str, name: &str, most: usize, valid: bool, signs: &str) -> Result<(), Problem> {

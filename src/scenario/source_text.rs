@@ -111,11 +111,17 @@ impl SourceText {
     /// Whether the text is YAML: by the extension of its name, else by a line that begins as manifests do.
     pub fn is_yaml(&self) -> bool {
         let begins = |line: &str| {
-            ["apiVersion:", "kind:", "metadata:", "spec:", "---", "{"].iter().any(|start| line.starts_with(start))
+            ["apiVersion:", "kind:", "metadata:", "spec:", "---", "{"]
+                .iter()
+                .any(|start| line.starts_with(start))
         };
         match Path::new(&self.name).extension().and_then(|extension| extension.to_str()) {
             Some(extension) if extension.eq_ignore_ascii_case("toml") => false,
-            Some(extension) if ["yaml", "yml", "json"].iter().any(|yaml| extension.eq_ignore_ascii_case(yaml)) => true,
+            Some(extension)
+                if ["yaml", "yml", "json"].iter().any(|yaml| extension.eq_ignore_ascii_case(yaml)) =>
+            {
+                true
+            }
             _ => self.text.lines().any(begins),
         }
     }

@@ -99,8 +99,11 @@ impl Refused {
                 let origin = inner.unwrap_or_else(|| found.caret());
                 // A wing's own sentence has the key before it, as its other problems do.
                 let sentence = found_text.is_none() && !shown.is_empty();
-                let mut problem =
-                    Problem::whole(if sentence { format!("{shown}: {message}") } else { format!("{message}{here}") });
+                let mut problem = Problem::whole(if sentence {
+                    format!("{shown}: {message}")
+                } else {
+                    format!("{message}{here}")
+                });
                 if quotes && !origin.text().contains('\n') {
                     problem.help = Some(format!("quote it: \"{}\"", origin.text()));
                 }
@@ -158,10 +161,11 @@ impl Spelling {
     /// A key in such a document. What our TOML calls `scaled_object` is `spec` in a manifest; below `metadata` keys are
     /// verbatim in both, and camel-casing them again changes nothing.
     pub(super) fn path<'a>(self, segments: impl IntoIterator<Item = &'a str>) -> String {
-        let segments = segments.into_iter().enumerate().map(|(depth, segment)| match (self, depth, segment) {
-            (Spelling::Camel, 0, "scaled_object") => "spec".to_owned(),
-            _ => self.key(segment),
-        });
+        let segments =
+            segments.into_iter().enumerate().map(|(depth, segment)| match (self, depth, segment) {
+                (Spelling::Camel, 0, "scaled_object") => "spec".to_owned(),
+                _ => self.key(segment),
+            });
         segments.collect::<Vec<_>>().join(".")
     }
 

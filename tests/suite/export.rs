@@ -138,7 +138,10 @@ fn annotations_travel_and_must_be_kubernetes_own() {
     assert_eq!(again.annotations, original.annotations);
     assert_eq!(again.annotations["autoscaling.keda.sh/paused"], "true");
     let error = policy("p.toml", &text("a b")).to_yaml(&[]).expect_err("no key").to_string();
-    assert!(error.contains("\"a b\" is not the key of an annotation") && error.contains("p.toml:1:"), "{error}");
+    assert!(
+        error.contains("\"a b\" is not the key of an annotation") && error.contains("p.toml:1:"),
+        "{error}"
+    );
 }
 
 /// Texts that some reader of YAML takes for something else, or for the end of something.

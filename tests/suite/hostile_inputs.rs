@@ -59,8 +59,16 @@ fn the_files_that_are_spoilt_below_are_good() {
 #[test]
 fn policies_in_toml() {
     let cases = [
-        (with(POLICY, "min_replica_count", "min_replicas_count"), "did you mean `min_replica_count`?", Some((2, 1))),
-        (with(POLICY, "min_replica_count", "minReplicaCount"), "did you mean `min_replica_count`?", Some((2, 1))),
+        (
+            with(POLICY, "min_replica_count", "min_replicas_count"),
+            "did you mean `min_replica_count`?",
+            Some((2, 1)),
+        ),
+        (
+            with(POLICY, "min_replica_count", "minReplicaCount"),
+            "did you mean `min_replica_count`?",
+            Some((2, 1)),
+        ),
         (with(POLICY, "= 1", "= 6"), "`min_replica_count` 6 is above `max_replica_count` 5", Some((2, 1))),
         (with(POLICY, "max_replica_count = 5", "max_replica_count = 0"), "is below 1", Some((3, 1))),
         (with(POLICY, "= 1", "= -1"), "is below 0", Some((2, 1))),
@@ -94,32 +102,84 @@ fn policies_in_toml() {
 #[test]
 fn policies_in_yaml() {
     let cases = [
-        (with(MANIFEST, "minReplicaCount", "minReplicasCount"), "unknown key `minReplicasCount` in `spec`", Some((8, 3))),
-        (with(MANIFEST, "minReplicaCount", "min_replica_count"), "its own spelling is `minReplicaCount`", Some((8, 3))),
-        (with(MANIFEST, "minReplicaCount: 1", "minReplicaCount: 6"), "`minReplicaCount` 6 is above `maxReplicaCount` 5", Some((8, 3))),
+        (
+            with(MANIFEST, "minReplicaCount", "minReplicasCount"),
+            "unknown key `minReplicasCount` in `spec`",
+            Some((8, 3)),
+        ),
+        (
+            with(MANIFEST, "minReplicaCount", "min_replica_count"),
+            "its own spelling is `minReplicaCount`",
+            Some((8, 3)),
+        ),
+        (
+            with(MANIFEST, "minReplicaCount: 1", "minReplicaCount: 6"),
+            "`minReplicaCount` 6 is above `maxReplicaCount` 5",
+            Some((8, 3)),
+        ),
         (with(MANIFEST, "maxReplicaCount: 5", "maxReplicaCount: 0"), "is below 1", Some((9, 3))),
-        (with(MANIFEST, "maxReplicaCount: 5", "maxReplicaCount: \"5\""), "stands where a whole number is expected in `spec.maxReplicaCount`", Some((9, 20))),
+        (
+            with(MANIFEST, "maxReplicaCount: 5", "maxReplicaCount: \"5\""),
+            "stands where a whole number is expected in `spec.maxReplicaCount`",
+            Some((9, 20)),
+        ),
         (with(MANIFEST, "'2'", "2"), "must be a text, and here is the number 2", Some((15, 18))),
         (with(MANIFEST, "'2'", "2"), "quote it: \"2\"", Some((15, 18))),
         (with(MANIFEST, "'2'", "'2'\n      ignoreNullValues: false"), "quote it: \"false\"", Some((16, 25))),
         (with(MANIFEST, "'2'", "'2'\n      unsafeSsl: yes"), "quote it: \"yes\"", Some((16, 18))),
         (with(MANIFEST, "'2'", "'2'\n      activationThreshold:"), "and here is null", None),
-        (with(MANIFEST, "    name: d", "    name: d\n    kind: StatefulSet"), "kind `StatefulSet` is not simulated", Some((8, 11))),
+        (
+            with(MANIFEST, "    name: d", "    name: d\n    kind: StatefulSet"),
+            "kind `StatefulSet` is not simulated",
+            Some((8, 11)),
+        ),
         (with(MANIFEST, "    name: d", "    name: D"), "is not a name in Kubernetes", Some((7, 11))),
         (with(MANIFEST, "    name: d", "    kind: Deployment"), "`name` is missing", None),
-        (with(MANIFEST, "  name: a", "  name: a\n  namespace: \"a\\nb\""), "is not a name in Kubernetes", Some((5, 14))),
-        (with(MANIFEST, "kind: ScaledObject", "kind: ScaledJob"), "there is no ScaledObject here, only ScaledJob", Some((2, 7))),
+        (
+            with(MANIFEST, "  name: a", "  name: a\n  namespace: \"a\\nb\""),
+            "is not a name in Kubernetes",
+            Some((5, 14)),
+        ),
+        (
+            with(MANIFEST, "kind: ScaledObject", "kind: ScaledJob"),
+            "there is no ScaledObject here, only ScaledJob",
+            Some((2, 7)),
+        ),
         (with(MANIFEST, "keda.sh/v1alpha1", "keda.k8s.io/v1alpha1"), "is not one of KEDA's", Some((1, 13))),
         (with(MANIFEST, "spec:\n", "spce:\n"), "did you mean `spec`?", Some((5, 1))),
-        (with(MANIFEST, "kind: ScaledObject\n", "kind: ScaledObject\nkind: ScaledObject\n"), "duplicate mapping key `kind`", Some((3, 1))),
+        (
+            with(MANIFEST, "kind: ScaledObject\n", "kind: ScaledObject\nkind: ScaledObject\n"),
+            "duplicate mapping key `kind`",
+            Some((3, 1)),
+        ),
         (with(MANIFEST, "  name: a", "\tname: a"), "tab", Some((4, 2))),
         (with(MANIFEST, "    metadata:\n", "    metadata: [\n"), "this is not YAML", None),
         (format!("{MANIFEST}---\n{MANIFEST}"), "this is a second ScaledObject", Some((18, 7))),
-        (with(MANIFEST, "spec:\n", "  annotations:\n    autoscaling.keda.sh/paused-replicas: \"many\"\nspec:\n"), "is no number of replicas", Some((6, 5))),
+        (
+            with(
+                MANIFEST,
+                "spec:\n",
+                "  annotations:\n    autoscaling.keda.sh/paused-replicas: \"many\"\nspec:\n",
+            ),
+            "is no number of replicas",
+            Some((6, 5)),
+        ),
         (with(MANIFEST, "spec:\n", "  annotations:\n    a: 1\nspec:\n"), "must be a text", Some((6, 8))),
-        (with(MANIFEST, "  triggers:\n", "  fallback: 3\n  triggers:\n"), "a table is expected in `spec.fallback`", Some((10, 13))),
-        (with(MANIFEST, "- type: prometheus", "- type: prometheus\n    metricTyp: Value"), "did you mean `metricType`?", Some((12, 5))),
-        (with(MANIFEST, "- type: prometheus", "- type: prometheus\n    metricType: value"), "did you mean `Value`?", Some((12, 17))),
+        (
+            with(MANIFEST, "  triggers:\n", "  fallback: 3\n  triggers:\n"),
+            "a table is expected in `spec.fallback`",
+            Some((10, 13)),
+        ),
+        (
+            with(MANIFEST, "- type: prometheus", "- type: prometheus\n    metricTyp: Value"),
+            "did you mean `metricType`?",
+            Some((12, 5)),
+        ),
+        (
+            with(MANIFEST, "- type: prometheus", "- type: prometheus\n    metricType: value"),
+            "did you mean `Value`?",
+            Some((12, 17)),
+        ),
         ("a: 1".to_owned(), "`kind` is missing", Some((1, 1))),
         ("[1, 2]".to_owned(), "`kind` is missing", Some((1, 1))),
         ("{{ .Values.scaledObject }}".to_owned(), "a key must be a word", Some((1, 2))),
@@ -230,10 +290,17 @@ fn bytes_that_are_no_text() {
 #[test]
 fn line_endings_and_byte_order_marks_do_not_matter() {
     for (name, text) in [("policy.toml", POLICY), ("policy.yaml", MANIFEST)] {
-        for text in [text.replace('\n', "\r\n"), format!("\u{feff}{text}"), format!("\u{feff}{}", text.replace('\n', "\r\n"))] {
+        for text in [
+            text.replace('\n', "\r\n"),
+            format!("\u{feff}{text}"),
+            format!("\u{feff}{}", text.replace('\n', "\r\n")),
+        ] {
             let scenario = load(&[(name, text.as_bytes())], &[]).unwrap_or_else(|error| panic!("{error}"));
             let spec = scenario.policy.scaled_object().expect("a ScaledObject");
-            assert_eq!((spec.min_replica_count, spec.triggers[0].metadata["threshold"].as_str()), (Some(1), "2"));
+            assert_eq!(
+                (spec.min_replica_count, spec.triggers[0].metadata["threshold"].as_str()),
+                (Some(1), "2")
+            );
         }
     }
     let windows = with(POLICY, "= 1", "= -1").replace('\n', "\r\n");
@@ -244,7 +311,8 @@ fn line_endings_and_byte_order_marks_do_not_matter() {
 fn bombs() {
     let mut laughs = String::from("a0: &a0 [x,x,x,x,x,x,x,x,x]\n");
     for level in 1..12 {
-        writeln!(laughs, "a{level}: &a{level} [{}]", vec![format!("*a{}", level - 1); 9].join(",")).expect("text");
+        writeln!(laughs, "a{level}: &a{level} [{}]", vec![format!("*a{}", level - 1); 9].join(","))
+            .expect("text");
     }
     let started = std::time::Instant::now();
     refusal("policy.yaml", laughs.as_bytes(), "aliases", None);
@@ -259,7 +327,9 @@ fn bombs() {
 
 #[test]
 fn a_policy_is_told_from_its_text_where_its_name_does_not_say() {
-    for (name, text) in [("policy", POLICY), ("policy.txt", MANIFEST), ("policy.conf", POLICY), ("policy.json", MANIFEST)] {
+    for (name, text) in
+        [("policy", POLICY), ("policy.txt", MANIFEST), ("policy.conf", POLICY), ("policy.json", MANIFEST)]
+    {
         load(&[(name, text.as_bytes())], &[]).unwrap_or_else(|error| panic!("{name}: {error}"));
     }
 }
