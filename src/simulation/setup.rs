@@ -2,10 +2,13 @@
 
 use super::control::Autoscaling;
 use crate::monitoring::MonitoringSpec;
+use crate::monitoring::series::Retention;
+use crate::monitoring::vllm_metrics::Schema;
+use crate::problem::Problem;
 use crate::serving::engine::{EngineConfig, EngineCore, EngineTiming, StepTimer};
 use crate::serving::gateway::GatewaySpec;
 use crate::serving::nodes::NodesSpec;
-use crate::serving::performance::StartupSpec;
+use crate::serving::performance::Startup;
 use crate::serving::pod::PodSpec;
 use crate::serving::router::RouterSpec;
 use crate::units::{Blocks, Gpus, Replicas, SimDuration, UnixMillis};
@@ -33,7 +36,7 @@ pub struct Setup {
     /// The plant.
     pub serving: ServingSetup,
     /// The sensor.
-    pub monitoring: MonitoringSpec,
+    pub monitoring: MonitoringSetup,
     /// The controller.
     pub autoscaling: Autoscaling,
     /// What was already worth saying when the files were read.
@@ -51,6 +54,16 @@ pub struct Target {
     pub model_name: String,
 }
 
+/// The sensor's settings.
+pub struct MonitoringSetup {
+    /// `[monitoring]`.
+    pub spec: MonitoringSpec,
+    /// How long samples are kept: as long as any query looks back.
+    pub retention: Retention,
+    /// What a pod's `/metrics` page holds.
+    pub schema: Schema,
+}
+
 /// The plant's settings.
 #[derive(Clone)]
 pub struct ServingSetup {
@@ -63,7 +76,7 @@ pub struct ServingSetup {
     /// Replicas at t = 0, all Ready.
     pub initial_replicas: Replicas,
     /// `[serving.startup]` over the model's own.
-    pub startup: StartupSpec,
+    pub startup: Startup,
     /// `[serving.nodes]`.
     pub nodes: NodesSpec,
     /// `[serving.pod]`.
@@ -96,7 +109,11 @@ pub struct EngineSetup {
 }
 
 impl EngineSetup {
-    pub(super) fn build(&self) -> EngineCore {
+    /// A new engine.
+    ///
+    /// # Errors
+    /// The blocks do not hold one request of the greatest length.
+    pub(super) fn build(&self) -> Result<EngineCore, Problem> {
         EngineCore::new(self.config.clone(), self.kv_blocks, Arc::clone(&self.step_time), self.timing)
     }
 }

@@ -5,20 +5,24 @@ use super::flight::{Flight, Served, Stage};
 use super::record::Fate;
 use super::world::World;
 use crate::problem::Problem;
-use crate::serving::engine::{EngineRequest, Output, RequestId, Usage};
+use crate::serving::engine::{Engine, EngineRequest, FinishReason, Output, Refusal, RequestId, Usage};
 use crate::serving::gateway::Admission;
 use crate::units::SimTime;
-use crate::workload::client::Offer;
+use crate::workload::{InFlightCap, Offer};
 
 impl World<'_> {
     /// Asks the workload for its next request and schedules its arrival. One request is pulled ahead, never more.
     pub(super) fn pull_request(&mut self) -> Result<(), Problem> {
         debug_assert!(self.next_request.is_none());
-        if let Some(request) = self.workload.next()?
-            && request.sent < self.end
-        {
-            self.queue.push(request.sent, Event::Arrival(request.ordinal));
-            self.next_request = Some(request);
+        match self.workload.next_request()? {
+            Some(request) => {
+                self.queue.push(request.sent, Event::Arrival(request.ordinal));
+                self.next_request = Some(request);
+            }
+            // A trace that is shorter than the run ends it.
+            None => {
+                self.end = self.workload.trace_end().map_or(self.end, |trace_end| trace_end.min(self.end))
+            }
         }
         Ok(())
     }
@@ -31,7 +35,7 @@ impl World<'_> {
         let (ordinal, source) = (request.ordinal, usize::from(request.source));
         let measured = request.sent >= self.warmup_ends;
         let flight = Flight::new(request, Stage::Capped, measured);
-        match self.caps[source].offer(ordinal) {
+        match self.caps[source].as_mut().map_or(Offer::Send, |cap| cap.offer(ordinal)) {
             Offer::Send => {
                 self.flights.insert(flight);
                 self.send(ordinal);
@@ -41,7 +45,7 @@ impl World<'_> {
                 self.held += 1;
                 self.note_queue();
             }
-            Offer::Dropped => self.finish(flight, Fate::Refused, "cap", Some(self.now), Served::default()),
+            Offer::Dropped => self.finish(&flight, Fate::Refused, "cap", Some(self.now), Served::default()),
         }
         Ok(())
     }
@@ -67,7 +71,9 @@ impl World<'_> {
                 self.note_queue();
                 self.queue.push(until, Event::GatewayTimeout(ordinal));
             }
-            Admission::Refused => self.end_flight(ordinal, Fate::Refused, "no_ready_pod", now, Served::default()),
+            Admission::Refused => {
+                self.end_flight(ordinal, Fate::Refused, "no_ready_pod", now, Served::default())
+            }
         }
     }
 
@@ -120,7 +126,9 @@ impl World<'_> {
                 flight.stage = Stage::InEngine(pod);
                 self.follow_engine(pod);
             }
-            Err(refusal) => self.end_flight(ordinal, Fate::Refused, refusal.reason(), now, Served::default()),
+            Err(refusal) => {
+                self.end_flight(ordinal, Fate::Refused, refusal_reason(refusal), now, Served::default())
+            }
         }
     }
 
@@ -129,7 +137,9 @@ impl World<'_> {
         let now = self.now;
         let slot = &mut self.pods[pod as usize];
         // An event of an engine that is gone, or that has since been told of something earlier.
-        let Some(engine) = slot.engine.as_mut().filter(|engine| engine.next_event() == Some(now)) else { return };
+        let Some(engine) = slot.engine.as_mut().filter(|engine| engine.next_event() == Some(now)) else {
+            return;
+        };
         slot.followed = None;
         let mut outputs = std::mem::take(&mut self.outputs);
         engine.advance(now, &mut outputs);
@@ -151,32 +161,37 @@ impl World<'_> {
             Output::Finished { id, at, reason, usage } => {
                 self.pods[pod as usize].finished += 1;
                 self.counts.finished_since_tick += 1;
-                self.end_flight(id.0, Fate::Finished, reason.name(), at, served(usage));
+                self.end_flight(id.0, Fate::Finished, finish_reason(reason), at, served(usage));
             }
-            // The client's side ended when it gave up.
-            Output::Aborted { .. } => {}
+            Output::Aborted { id, at, usage } => {
+                self.end_flight(id.0, Fate::Aborted, "client_timeout", at, served(usage));
+            }
         }
     }
 
-    /// The client gives up, wherever its request is.
+    /// The client gives up, wherever its request is. An engine acts on it later, and only then is it known what the
+    /// request had got.
     pub(super) fn client_timeout(&mut self, ordinal: u64) {
         let now = self.now;
         let Some(flight) = self.flights.get_mut(ordinal) else { return };
-        let mut usage = Served::default();
         match flight.stage {
+            Stage::InEngine(pod) => {
+                flight.stage = Stage::GivenUp { pod, at: now };
+                let source = flight.request.source;
+                if let Some(engine) = self.pods[pod as usize].engine.as_mut() {
+                    engine.abort(now, RequestId(ordinal));
+                    self.follow_engine(pod);
+                }
+                self.release_client(source, ordinal, Some(pod), now);
+                return;
+            }
             Stage::Held => {
                 self.gateway.withdraw(ordinal);
                 self.held -= 1;
             }
-            Stage::InEngine(pod) => {
-                if let Some(engine) = self.pods[pod as usize].engine.as_mut() {
-                    usage = served(engine.abort(now, RequestId(ordinal)));
-                    self.follow_engine(pod);
-                }
-            }
-            Stage::Capped | Stage::InTransit { .. } => {}
+            Stage::Capped | Stage::InTransit { .. } | Stage::GivenUp { .. } => {}
         }
-        self.end_flight(ordinal, Fate::Aborted, "client_timeout", now, usage);
+        self.end_flight(ordinal, Fate::Aborted, "client_timeout", now, Served::default());
     }
 
     /// The gateway has held a request for as long as it may.
@@ -190,27 +205,50 @@ impl World<'_> {
 
     /// The client is done with a request and sends the next one that its cap held back.
     pub(super) fn client_done(&mut self, source: u16) {
-        if let Some(next) = self.caps[usize::from(source)].done() {
+        if let Some(next) = self.caps[usize::from(source)].as_mut().and_then(InFlightCap::done) {
             self.held -= 1;
             self.send(next);
         }
     }
 
     /// A request that was sent has its fate, which its client learns at `at`.
-    pub(super) fn end_flight(&mut self, ordinal: u64, fate: Fate, reason: &'static str, at: SimTime, served: Served) {
+    pub(super) fn end_flight(
+        &mut self,
+        ordinal: u64,
+        fate: Fate,
+        reason: &'static str,
+        at: SimTime,
+        served: Served,
+    ) {
         let Some(flight) = self.flights.remove(ordinal) else { return };
-        if let Some(pod) = flight.pod() {
+        if let Stage::GivenUp { at, .. } = flight.stage {
+            // Whatever the engine made of it, its client was gone.
+            self.finish(&flight, Fate::Aborted, "client_timeout", Some(at), served);
+            return;
+        }
+        self.release_client(flight.request.source, ordinal, flight.pod(), at);
+        self.finish(&flight, fate, reason, Some(at), served);
+    }
+
+    /// The request is no longer in flight for its router, and for its source's cap from `at` on.
+    fn release_client(&mut self, source: u16, request: u64, pod: Option<u32>, at: SimTime) {
+        if let Some(pod) = pod {
             self.router.done(pod);
         }
-        let source = flight.request.source;
-        if self.caps[usize::from(source)].is_limited() {
-            self.queue.push(at, Event::ClientDone { source, request: ordinal });
+        if self.caps[usize::from(source)].is_some() {
+            self.queue.push(at, Event::ClientDone { source, request });
         }
-        self.finish(flight, fate, reason, Some(at), served);
     }
 
     /// Counts and records a request that ended.
-    fn finish(&mut self, flight: Flight, fate: Fate, reason: &'static str, at: Option<SimTime>, served: Served) {
+    pub(super) fn finish(
+        &mut self,
+        flight: &Flight,
+        fate: Fate,
+        reason: &'static str,
+        at: Option<SimTime>,
+        served: Served,
+    ) {
         self.counts.fates.add(fate);
         self.recorder.request(&flight.record(fate, reason, at, served));
     }
@@ -228,16 +266,39 @@ impl World<'_> {
         if next != slot.followed {
             slot.followed = next;
             if let Some(at) = next {
-                self.queue.push(at, Event::EngineStep(pod));
+                // Only an engine that was idle has something to do at once.
+                let event = if at == self.now { Event::EngineWake(pod) } else { Event::EngineStep(pod) };
+                self.queue.push(at, event);
             }
         }
-        let waiting = engine.waiting();
+        let waiting = engine.num_waiting();
         self.waiting = self.waiting + waiting - slot.waiting;
         slot.waiting = waiting;
         self.note_queue();
     }
 }
 
+/// vLLM's `finished_reason`.
+fn finish_reason(reason: FinishReason) -> &'static str {
+    match reason {
+        FinishReason::Stop => "stop",
+        FinishReason::Length => "length",
+    }
+}
+
+fn refusal_reason(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::EmptyPrompt => "empty_prompt",
+        Refusal::PromptTooLong => "prompt_too_long",
+        Refusal::MaxNumQueuedReqs => "max_num_queued_reqs",
+        Refusal::MaxNumQueuedTokens => "max_num_queued_tokens",
+    }
+}
+
 fn served(usage: Usage) -> Served {
-    Served { output_tokens: usage.output_tokens, cached_tokens: usage.cached_tokens, preemptions: usage.preemptions }
+    Served {
+        output_tokens: usage.output_tokens,
+        cached_tokens: usage.cached_tokens,
+        preemptions: usage.preemptions,
+    }
 }

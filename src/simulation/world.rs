@@ -1,35 +1,35 @@
 //! One run: the state of everything, and the loop that moves it.
 
 use super::checkers;
+use super::control::ControlLoops;
 use super::event::{Event, EventQueue};
-use super::flight::{Flights, Served, Stage};
 use super::fleet::PodSlot;
+use super::flight::{Flights, Served, Stage};
 use super::level::Level;
 use super::record::{Fate, Recorder, RunTotals, TickRecord};
 use super::setup::{EngineSetup, RequestPath, Setup};
-use super::control::ControlLoops;
 use super::telemetry::Sensor;
 use crate::histogram::LogHistogram;
 use crate::problem::Problem;
 use crate::random::{NamedStream, Streams};
 use crate::serving::deployment::Deployment;
-use crate::serving::engine::{EngineCore, Output, Stats};
+use crate::serving::engine::{Engine, EngineCore, Output, RequestId, Stats};
 use crate::serving::gateway::Gateway;
 use crate::serving::nodes::Nodes;
-use crate::serving::performance::StartupSpec;
+use crate::serving::performance::Startup;
 use crate::serving::pod::{Phase, PodSpec};
 use crate::serving::router::Router;
 use crate::units::{Gpus, Replicas, SimDuration, SimTime, UnixMillis};
-use crate::workload::client::InFlightCap;
-use crate::workload::{Request, Workload};
+use crate::workload::{InFlightCap, Request, Workload};
 
 /// A world in motion. [`World::run`] takes it from the start to the end; `record` hears what happens.
 pub struct World<'a> {
     pub(super) now: SimTime,
-    /// Requests due at or after this instant do not exist.
+    /// Requests due after this instant do not exist.
     pub(super) end: SimTime,
     drain: bool,
     tick: SimDuration,
+    last_tick: SimTime,
     pub(super) warmup_ends: SimTime,
     pub(super) epoch: UnixMillis,
     pub(super) queue: EventQueue,
@@ -38,7 +38,7 @@ pub struct World<'a> {
     // Clients.
     pub(super) workload: Workload,
     pub(super) next_request: Option<Request>,
-    pub(super) caps: Vec<InFlightCap>,
+    pub(super) caps: Vec<Option<InFlightCap>>,
     pub(super) flights: Flights,
 
     // Plant.
@@ -50,7 +50,7 @@ pub struct World<'a> {
     pub(super) nodes_followed: Option<SimTime>,
     pub(super) pod_spec: PodSpec,
     pub(super) gpus_per_pod: Gpus,
-    pub(super) startup: StartupSpec,
+    pub(super) startup: Startup,
     pub(super) startup_stream: NamedStream,
     engine: EngineSetup,
     pub(super) request_path: RequestPath,
@@ -128,9 +128,9 @@ pub(super) struct EngineTotals {
 impl EngineTotals {
     pub(super) fn add(&mut self, stats: &Stats) {
         self.steps += stats.steps;
-        self.preemptions += stats.preemptions;
-        self.prefix_queries += stats.prefix_cache.queries;
-        self.prefix_hits += stats.prefix_cache.hits;
+        self.preemptions += stats.num_preemptions;
+        self.prefix_queries += stats.prefix_cache_queries;
+        self.prefix_hits += stats.prefix_cache_hits;
         self.itl.merge(&stats.itl);
     }
 }
@@ -144,18 +144,25 @@ impl<'a> World<'a> {
         let streams = Streams::new(setup.seed);
         let serving = setup.serving;
         let initial = serving.initial_replicas;
-        let sensor = Sensor::new(&setup.monitoring, setup.epoch, &streams);
+        let sensor = Sensor::new(setup.monitoring, setup.target.clone(), setup.epoch, &streams);
         let initial_nodes = serving.initial_nodes();
+        serving.engine.build()?;
         let mut world = World {
             now: SimTime::ZERO,
             end: SimTime::ZERO + setup.duration,
             drain: setup.drain,
             tick: setup.tick,
+            last_tick: SimTime::ZERO,
             warmup_ends: SimTime::ZERO + setup.warmup,
             epoch: setup.epoch,
             queue: EventQueue::default(),
             recorder,
-            caps: setup.workload.sources().iter().map(|source| InFlightCap::new(source.max_in_flight)).collect(),
+            caps: setup
+                .workload
+                .sources()
+                .iter()
+                .map(|source| source.max_in_flight.map(InFlightCap::new))
+                .collect(),
             workload: setup.workload,
             next_request: None,
             flights: Flights::default(),
@@ -195,22 +202,20 @@ impl<'a> World<'a> {
         Ok(world)
     }
 
-    /// Runs to the end and reports the totals. `progress` hears the simulated time now and then; when it answers `false`
-    /// the run stops there.
+    /// Runs to the end and reports the totals. `progress` hears the simulated time at each tick of the timeline.
     ///
     /// # Errors
     /// The workload cannot be read further.
-    pub fn run(mut self, progress: &mut dyn FnMut(SimTime) -> bool) -> Result<(), Problem> {
+    pub fn run(mut self, progress: &mut dyn FnMut(SimTime)) -> Result<(), Problem> {
         while let Some(at) = self.queue.next_time() {
-            if at >= self.end && !(self.drain && self.flights.len() > 0) {
+            if at > self.end && !(self.drain && self.flights.len() > 0) {
                 break;
             }
             let Some((at, event)) = self.queue.pop() else { break };
             self.now = at;
             self.step(event)?;
-            if event == Event::Tick && !progress(at) {
-                self.end = at;
-                break;
+            if event == Event::Tick {
+                progress(at);
             }
         }
         self.finish_run();
@@ -220,7 +225,7 @@ impl<'a> World<'a> {
     /// One event: who acts on it.
     fn step(&mut self, event: Event) -> Result<(), Problem> {
         match event {
-            Event::EngineStep(pod) => self.engine_step(pod),
+            Event::EngineStep(pod) | Event::EngineWake(pod) => self.engine_step(pod),
             Event::Pod(pod) => self.pod_transition(pod),
             Event::Nodes => self.node_event(),
             Event::EndpointAdded(pod) => self.endpoint_added(pod),
@@ -243,7 +248,14 @@ impl<'a> World<'a> {
 
     /// An engine as every new pod starts it.
     pub(super) fn new_engine(&self) -> EngineCore {
-        self.engine.build()
+        self.engine
+            .build()
+            .unwrap_or_else(|problem| unreachable!("one was built when the world was: {problem}"))
+    }
+
+    fn runs(&self, pod: u32, request: u64) -> bool {
+        let engine = self.pods[pod as usize].engine.as_ref();
+        engine.is_some_and(|engine| engine.is_running(RequestId(request)))
     }
 
     /// Says something once.
@@ -258,6 +270,7 @@ impl<'a> World<'a> {
         let record = self.tick_record();
         self.counts.arrived_at_tick = self.counts.arrived;
         self.counts.finished_since_tick = 0;
+        self.last_tick = self.now;
         self.recorder.tick(&record);
         self.queue.push(self.now + self.tick, Event::Tick);
     }
@@ -282,9 +295,9 @@ impl<'a> World<'a> {
                 Phase::Ready | Phase::Exited => {}
             }
             if let Some(engine) = &slot.engine {
-                record.running += engine.running();
+                record.running += engine.num_running();
                 if slot.pod.phase() == Phase::Ready {
-                    let usage = engine.kv_cache_usage();
+                    let usage = engine.stats().kv_cache_usage_perc();
                     usage_sum += usage;
                     record.kv_usage_max = record.kv_usage_max.max(usage);
                 }
@@ -299,17 +312,20 @@ impl<'a> World<'a> {
     /// Gives every request its fate, every pod its record, and the run its totals.
     fn finish_run(&mut self) {
         self.now = if self.drain { self.now.max(self.end) } else { self.end };
+        if self.last_tick < self.now {
+            let record = self.tick_record();
+            self.recorder.tick(&record);
+        }
+        self.warn_about_triggers();
         for flight in self.flights.drain_in_order() {
-            let running = match flight.stage {
-                Stage::InEngine(pod) => {
-                    let engine = self.pods[pod as usize].engine.as_ref();
-                    engine.is_some_and(|engine| engine.is_running(crate::serving::engine::RequestId(flight.request.ordinal)))
+            let (fate, reason, ended) = match flight.stage {
+                Stage::GivenUp { at, .. } => (Fate::Aborted, "client_timeout", Some(at)),
+                Stage::InEngine(pod) if self.runs(pod, flight.request.ordinal) => {
+                    (Fate::Running, "run_ended", None)
                 }
-                Stage::Capped | Stage::Held | Stage::InTransit { .. } => false,
+                _ => (Fate::Waiting, "run_ended", None),
             };
-            let fate = if running { Fate::Running } else { Fate::Waiting };
-            self.counts.fates.add(fate);
-            self.recorder.request(&flight.record(fate, "run_ended", None, Served::default()));
+            self.finish(&flight, fate, reason, ended, Served::default());
         }
         for pod in 0..self.pods.len() as u32 {
             if self.pods[pod as usize].pod.phase() != Phase::Exited {

@@ -1,5 +1,14 @@
 //! All integration tests: one binary, one link.
 
+mod export;
+mod hostile_inputs;
+mod models;
 mod oracle;
+mod policies;
 mod promql_scripts;
+mod report;
+mod score;
+mod sweep;
+mod synthetic;
 mod tidy;
+mod workload;

@@ -212,6 +212,11 @@ impl Scheduler {
         self.running.len() as u32
     }
 
+    /// Whether the request with this name is here and runs.
+    pub fn is_running(&self, id: RequestId) -> bool {
+        self.slots.get(&id).is_some_and(|slot| self.requests[slot.index()].status == Status::Running)
+    }
+
     /// Requests that wait, the preempted and the deferred among them.
     pub fn num_waiting(&self) -> u32 {
         self.waiting.len() as u32

@@ -4,9 +4,10 @@ use super::architectures::{Architecture, Dtype};
 use super::by_name::{ByName, Catalogue};
 use super::gpus::{Gpu, Price};
 use super::kv_capacity::KvCacheSpec;
+use super::model::ModelSpec;
 use super::provenance::Provenance;
 use super::startup::StartupSpec;
-use super::step_time::StepTimeSpec;
+use super::step_time_spec::StepTimeSpec;
 use crate::problem::Problem;
 use crate::random::distribution::Seconds;
 use crate::units::SimDuration;
@@ -18,6 +19,8 @@ use serde::Deserialize;
 pub struct ModelFile {
     /// Its name, as in `--model`: `llama-3.2-3b-a100-80gb-tp1`.
     pub name: String,
+    /// What users of these numbers should be warned of.
+    pub caution: Option<String>,
     /// The architecture, by its name in `models/architectures.toml` or written out.
     pub architecture: ByName<Architecture>,
     /// The GPU, by its name in `models/gpus.toml` or written out.
@@ -71,16 +74,20 @@ impl ModelFile {
     ///
     /// # Errors
     /// The first problem found: an unknown GPU or architecture (with the nearest names), heads that the GPUs cannot share,
-    /// weights that do not fit them, coefficients or distributions that are none.
+    /// coefficients or distributions that are none. Whether the weights fit is for [`ModelFile::resolve`]: the step times of a
+    /// file may have been measured kernel by kernel for a combination that cannot run, and still serve to estimate others.
     pub fn check(&self, catalogue: &Catalogue) -> Result<(), Problem> {
         if self.name.trim().is_empty() {
             return Err(
                 Problem::key("name", "the name is empty").help("such as \"llama-3.2-3b-a100-80gb-tp1\"")
             );
         }
-        let architecture = catalogue.architecture(&self.architecture)?;
-        let gpu = catalogue.gpu(&self.gpu)?;
-        architecture.check_tensor_parallel(self.tensor_parallel)?;
+        catalogue.gpu(&self.gpu)?;
+        catalogue.architecture(&self.architecture)?.check_tensor_parallel(self.tensor_parallel)?;
+        if self.dtype == Dtype::Mxfp4 && catalogue.architecture(&self.architecture)?.moe.is_none() {
+            return Err(Problem::key("dtype", "mxfp4 is a format of experts, and this model has none")
+                .help("\"bf16\" or \"fp8\""));
+        }
         self.step_time.check().map_err(|problem| problem.under("step_time"))?;
         self.request_path.check().map_err(|problem| problem.under("request_path"))?;
         self.kv_cache.check().map_err(|problem| problem.under("kv_cache"))?;
@@ -88,6 +95,14 @@ impl ModelFile {
         if let Some(price) = &self.price {
             price.check().map_err(|problem| problem.under("price"))?;
         }
-        super::kv_capacity::check_weights(architecture, gpu, self.tensor_parallel, self.dtype)
+        Ok(())
+    }
+
+    /// The model with its names resolved, ready to make replicas from.
+    ///
+    /// # Errors
+    /// As [`ModelFile::check`]; weights that do not fit the GPUs, with the least `tensor_parallel` that would do.
+    pub fn resolve(&self, catalogue: &Catalogue) -> Result<ModelSpec, Problem> {
+        ModelSpec::new(self, catalogue)
     }
 }

@@ -81,7 +81,7 @@ impl Piecewise {
 /// A problem with `key`.
 pub(super) fn number(key: &str, value: f64) -> Result<(), Problem> {
     // Written so that NaN is refused too.
-    if value >= 0.0 && value <= Piecewise::VALUE_MAX {
+    if (0.0..=Piecewise::VALUE_MAX).contains(&value) {
         return Ok(());
     }
     Err(Problem::key(key, format!("{value} is not possible here")).help("a number from 0 to 1e9"))

@@ -224,7 +224,7 @@ impl StartupSpec {
     /// # Errors
     /// A problem with a key relative to `startup`: a distribution that is none, a probe period of zero, a speed that can be
     /// zero, `weights` and `weights_gb_per_s` together.
-    pub fn compile(&self, overlay: &StartupOverlay, weight_bytes: u64) -> Result<Startup, Problem> {
+    pub fn prepare(&self, overlay: &StartupOverlay, weight_bytes: u64) -> Result<Startup, Problem> {
         let time = |key: &str, over: &Option<PhaseTime>, base: &PhaseSpec| match over {
             Some(PhaseTime(over)) => over.sampler().map_err(|problem| problem.under(key)),
             None => base.time.0.sampler().map_err(|problem| problem.under(&format!("{key}.time"))),
@@ -276,7 +276,7 @@ impl StartupSpec {
         Ok(PhaseDraw::Transfer { gigabytes: weight_bytes as f64 / 1e9, gb_per_s })
     }
 
-    /// Refuses what [`StartupSpec::compile`] would refuse, and a provenance that is none.
+    /// Refuses what [`StartupSpec::prepare`] would refuse, and a provenance that is none.
     ///
     /// # Errors
     /// A problem with a key relative to `startup`.
@@ -293,7 +293,7 @@ impl StartupSpec {
         for (key, provenance) in phases {
             provenance.check().map_err(|problem| problem.under(key))?;
         }
-        self.compile(&StartupOverlay::default(), 0).map(drop)
+        self.prepare(&StartupOverlay::default(), 0).map(drop)
     }
 }
 
@@ -341,4 +341,125 @@ fn sum(phases: &[(StartupPhase, SimDuration)]) -> SimDuration {
 /// No longer than a run may be.
 fn capped(ps: u128) -> SimDuration {
     SimDuration::from_ps(u64::try_from(ps).unwrap_or(u64::MAX).min(SimTime::HORIZON.as_ps()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::problem::Place;
+    use crate::random::Streams;
+
+    const KNOWN: &str = "provenance = { kind = 'assumed', date = '2026-11-23', source = 'a test' }";
+
+    fn spec() -> StartupSpec {
+        let times = [
+            ("schedule", "'1s'"),
+            ("image_pull", "2"),
+            ("boot", "{ dist = 'uniform', min = 10, max = 20 }"),
+            ("compile", "{ dist = 'lognormal', median = '20s', sigma = 0.3 }"),
+            ("profile", "1.5"),
+            ("graphs", "{ dist = 'constant', value = '5s' }"),
+        ];
+        let mut text = format!("[weights]\ngb_per_s = {{ dist = 'uniform', min = 0.5, max = 2 }}\n{KNOWN}\n");
+        for (name, time) in times {
+            text += &format!("[{name}]\ntime = {time}\n{KNOWN}\n");
+        }
+        toml::from_str(&text).expect("the spec reads")
+    }
+
+    fn overlay(text: &str) -> StartupOverlay {
+        toml::from_str(text).expect(text)
+    }
+
+    fn startup(over: &str) -> Startup {
+        spec().prepare(&overlay(over), 6_000_000_000).expect(over)
+    }
+
+    fn plan(startup: &Startup, ordinal: u64) -> StartupPlan {
+        startup.plan(&mut Streams::new(7).named("startup").at(ordinal))
+    }
+
+    #[test]
+    fn phases_follow_each_other_and_add_up() {
+        for ordinal in 0..200 {
+            let plan = plan(&startup(""), ordinal);
+            assert_eq!(plan.phases.iter().map(|(phase, _)| *phase).collect::<Vec<_>>(), StartupPhase::ALL);
+            assert_eq!(plan.phases.iter().map(|(_, time)| *time).sum::<SimDuration>(), plan.serving_after);
+            let weights = plan.phases[3].1.as_secs_f64();
+            assert!((3.0..=12.0).contains(&weights), "6 GB at 0.5 to 2 GB/s: {weights}");
+            assert_eq!(plan.phases[0].1, SimDuration::from_secs(1));
+            assert_eq!(plan.phases[5].1, SimDuration::from_millis(1500));
+        }
+        assert_ne!(plan(&startup(""), 0), plan(&startup(""), 1));
+    }
+
+    #[test]
+    fn a_pod_is_ready_at_the_first_probe_that_finds_it_serving() {
+        let fixed = |over: &str| {
+            let all = "schedule = '1s'\nimage_pull = '2s'\nboot = '10s'\nweights = '4s'\ncompile = 0\nprofile = 0\n";
+            plan(&startup(&format!("{all}{over}")), 0)
+        };
+        let ready = |over: &str| fixed(over).ready_after.as_millis();
+        assert_eq!(fixed("graphs = 0").serving_after, SimDuration::from_secs(17));
+        // The container starts after 3 s; probes follow at 3, 13, 23, ...
+        assert_eq!(ready("graphs = 0"), 23_000);
+        assert_eq!(ready("graphs = 6"), 23_000, "serving exactly at a probe");
+        assert_eq!(ready("graphs = 6.001"), 33_000);
+        assert_eq!(ready("graphs = 0\n[readiness]\nperiod = '5s'"), 18_000);
+        assert_eq!(ready("graphs = 0\n[readiness]\nperiod = '1s'\ninitial_delay = '4500ms'"), 17_500);
+        assert_eq!(
+            ready("graphs = 0\n[readiness]\ninitial_delay = '60s'"),
+            63_000,
+            "no probe before the delay"
+        );
+    }
+
+    #[test]
+    fn another_time_for_one_phase_shifts_no_other_ones() {
+        let (base, other) = (plan(&startup(""), 3), plan(&startup("boot = '1m'"), 3));
+        for ((phase, a), (_, b)) in base.phases.iter().zip(&other.phases) {
+            assert_eq!(a == b, *phase != StartupPhase::Boot, "{}", phase.word());
+        }
+    }
+
+    #[test]
+    fn an_overlay_replaces_the_time_or_the_speed_of_the_weights() {
+        assert_eq!(plan(&startup("weights = '9s'"), 0).phases[3].1, SimDuration::from_secs(9));
+        let fast = plan(&startup("weights_gb_per_s = { dist = 'constant', value = 6 }"), 0);
+        assert_eq!(fast.phases[3].1, SimDuration::from_secs(1));
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_at_its_key() {
+        let cases = [
+            ("weights = '9s'\nweights_gb_per_s = { dist = 'constant', value = 6 }", "weights"),
+            ("weights_gb_per_s = { dist = 'constant', value = 0 }", "weights_gb_per_s"),
+            ("weights_gb_per_s = { dist = 'normal', mean = 1, sd = 1 }", "weights_gb_per_s"),
+            ("boot = { dist = 'lognormal', median = 5, sigma = -1 }", "boot.sigma"),
+            ("[readiness]\nperiod = 0", "readiness.period"),
+        ];
+        for (text, key) in cases {
+            let problem = spec().prepare(&overlay(text), 1).expect_err(text);
+            assert_eq!(problem.place, Place::Key(key.to_owned()), "{text}");
+            assert!(problem.help.is_some(), "{problem}: no remedy");
+        }
+        for text in [
+            "bot = 1",
+            "boot = -1",
+            "boot = 'soon'",
+            "boot = nan",
+            "boot = { dist = 'constant', valu = 1 }",
+            "boot = []",
+        ] {
+            assert!(toml::from_str::<StartupOverlay>(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_longest_times_do_not_overflow() {
+        let far = "schedule = 9e6\nimage_pull = 9e6\nboot = 9e6\nweights = 9e6\ncompile = 9e6\n[readiness]\nperiod = 9e6";
+        let plan = plan(&startup(far), 0);
+        assert_eq!(plan.serving_after.as_ps(), SimTime::HORIZON.as_ps());
+        assert_eq!(plan.ready_after.as_ps(), SimTime::HORIZON.as_ps());
+    }
 }

@@ -1,176 +1,27 @@
 //! Wall time of one engine step: a table over the tokens of the batch, and attention that is linear in the contexts.
 //!
-//! For a step that decodes B requests whose contexts sum to S, and prefills P requests with chunks of q tokens on top of p
-//! tokens each, N = B + sum q tokens and R = B + P requests in all:
+//! For a step that decodes B requests whose contexts sum to S, and prefills chunks of q tokens on top of p tokens each,
+//! N = B + sum q tokens and R requests in all:
 //!
 //! ```text
-//! T = max( alpha * [ G(N) + [B > 0] (d0 + d1 B + d2 S) + [P > 0] (p0 + p1 sum q + p2 sum q (p + q/2)) ]
-//!            + host(R) + h1 P + h0,   F(R) )
+//! T = max( alpha * [ G(N) + [B > 0] (d0 + d1 B + d2 S) + [prefill] (p0 + p1 sum q + p2 sum q (p + q/2)) ] + h0 + h1 R,
+//!          F(R) )
 //! ```
 //!
 //! G is a staircase: matrix products fill whole tiles and waves, so 1025 tokens take 12 % longer than 1024. Its knots lie on
-//! both sides of each edge. It has two columns: steps that only decode run from CUDA graphs, mixed ones may not.
+//! both sides of each edge. It has two columns, for steps that only decode and for mixed ones, and is read at the size of the
+//! CUDA graph to which the batch is [padded](CudaGraphs). In mixed steps of more than some tokens it is at least the
+//! [sustained](super::step_time_spec::Sustained) line, where that is known.
 //!
 //! Times are integer picoseconds. For a decode-only step everything that does not depend on S is rounded once for each B, and
 //! d2 is an integer, so that a run of steps has a closed form: `T(B, S) = max(A(B) + D S, F(B))`.
 
-use super::piecewise::{Piecewise, number};
-use super::provenance::Provenance;
+use super::cuda_graphs::CudaGraphs;
+use super::piecewise::Piecewise;
+use super::step_time_spec::{DecodeAttention, StepTimeSpec};
 use crate::problem::Problem;
 use crate::serving::engine::{BatchShape, StepTimer};
 use crate::units::{SimDuration, SimTime};
-use serde::Deserialize;
-
-/// The coefficients of the step-time form; `[step_time]` of a model file. Times are in milliseconds.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct StepTimeSpec {
-    /// What the GPU's time is multiplied with: 1 unless calibrated on a cluster of one's own.
-    pub alpha: f64,
-    /// Where table and attention come from.
-    pub provenance: Provenance,
-    /// How far the form is from the grid that it was fitted to.
-    pub fit: Option<Fit>,
-    /// Decode attention.
-    pub decode_attention: DecodeAttention,
-    /// Prefill attention.
-    pub prefill_attention: PrefillAttention,
-    /// What the CPU adds under async scheduling, vLLM's default.
-    pub host: HostCost,
-    /// What the CPU adds under sync scheduling.
-    pub host_sync: HostCost,
-    /// The least time of a step: the CPU's own, where the GPU would be faster.
-    pub cpu_floor: CpuFloor,
-    /// Everything else that the GPU does.
-    pub gemm: Gemm,
-}
-
-/// How far a form is from what it was fitted to, in per cent of each point.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Fit {
-    /// Median of the absolute errors.
-    pub median_percent: f64,
-    /// 95th percentile of the absolute errors.
-    pub p95_percent: f64,
-}
-
-/// Matrix products, norms, experts, all-reduce: by the number of tokens in the batch.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Gemm {
-    /// Knots, ascending. Between them the time is linear; beyond the last one its segment's slope goes on.
-    pub tokens: Vec<u32>,
-    /// Time at each knot in a step that only decodes.
-    pub decode_ms: Vec<f64>,
-    /// Time at each knot in a step that prefills too.
-    pub mixed_ms: Vec<f64>,
-}
-
-/// Attention of the requests that decode.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DecodeAttention {
-    /// d0: once, where any request decodes.
-    pub step_ms: f64,
-    /// d1: for each request.
-    pub request_ms: f64,
-    /// d2: for each token of their contexts.
-    pub context_token_ms: f64,
-}
-
-/// Attention of the requests that prefill.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PrefillAttention {
-    /// p0: once, where any request prefills.
-    pub step_ms: f64,
-    /// p1: for each token of a chunk.
-    pub token_ms: f64,
-    /// p2: for each pair of a token and one that it attends to; a chunk of q tokens on top of p has q (p + q/2).
-    pub pair_ms: f64,
-}
-
-/// What the CPU adds to the GPU's time.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct HostCost {
-    /// Knots over the requests in the batch, ascending. Linear between them, constant below, the last slope beyond.
-    pub requests: Vec<u32>,
-    /// Time at each knot.
-    pub ms: Vec<f64>,
-    /// h1: for each request that prefills.
-    pub prefill_request_ms: f64,
-    /// h0: for each step.
-    pub step_ms: f64,
-    /// Where it comes from.
-    pub provenance: Provenance,
-}
-
-/// F: the least time of a step with R requests. [`HostCost`] is not added to it.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CpuFloor {
-    /// For the step.
-    pub step_ms: f64,
-    /// For each request in it.
-    pub request_ms: f64,
-    /// Where it comes from.
-    pub provenance: Provenance,
-}
-
-impl StepTimeSpec {
-    /// Refuses coefficients that cannot be, with keys relative to `step_time`.
-    ///
-    /// # Errors
-    /// As [`StepTime::new`], and for a provenance that is none.
-    pub fn check(&self) -> Result<(), Problem> {
-        let tables = [
-            ("host", &self.host.provenance),
-            ("host_sync", &self.host_sync.provenance),
-            ("cpu_floor", &self.cpu_floor.provenance),
-        ];
-        self.provenance.check()?;
-        for (key, provenance) in tables {
-            provenance.check().map_err(|problem| problem.under(key))?;
-        }
-        for scheduling in [true, false] {
-            StepTime::new(self, scheduling)?;
-        }
-        Ok(())
-    }
-
-    fn check_numbers(&self) -> Result<(), Problem> {
-        let (decode, prefill) = (&self.decode_attention, &self.prefill_attention);
-        let coefficients = [
-            ("decode_attention.step_ms", decode.step_ms),
-            ("decode_attention.request_ms", decode.request_ms),
-            ("decode_attention.context_token_ms", decode.context_token_ms),
-            ("prefill_attention.step_ms", prefill.step_ms),
-            ("prefill_attention.token_ms", prefill.token_ms),
-            ("prefill_attention.pair_ms", prefill.pair_ms),
-            ("cpu_floor.step_ms", self.cpu_floor.step_ms),
-            ("cpu_floor.request_ms", self.cpu_floor.request_ms),
-            ("host.prefill_request_ms", self.host.prefill_request_ms),
-            ("host.step_ms", self.host.step_ms),
-            ("host_sync.prefill_request_ms", self.host_sync.prefill_request_ms),
-            ("host_sync.step_ms", self.host_sync.step_ms),
-        ];
-        for (key, value) in coefficients {
-            number(key, value)?;
-        }
-        // Written so that NaN is refused too.
-        if !(self.alpha > 0.0 && self.alpha <= 1000.0) {
-            return Err(Problem::key("alpha", format!("{} is no factor of a time", self.alpha))
-                .help("above 0 and at most 1000; 1 unless calibrated"));
-        }
-        if self.gemm.tokens.first().is_some_and(|first| *first != 1) {
-            return Err(Problem::key("gemm.tokens.0", "the first knot is not 1")
-                .help("a step has at least one token"));
-        }
-        Ok(())
-    }
-}
 
 const PS_PER_MS: f64 = 1e9;
 /// Steps never last longer than a run may.
@@ -193,17 +44,18 @@ pub struct StepTime {
     parts: Parts,
 }
 
-/// The parts of the form that a step evaluates when they are not tabulated; times in ms, `alpha` applied where not said.
+/// The parts of the form that a step evaluates when they are not tabulated. Times are in ms without `alpha`, unless said.
 #[derive(Clone, Debug)]
 struct Parts {
     alpha: f64,
+    graphs: CudaGraphs,
     decode: Piecewise,
     mixed: Piecewise,
-    decode_step: f64,
-    decode_request: f64,
-    host: Piecewise,
-    host_prefill_request: f64,
+    /// Above so many tokens, a mixed step's G is at least the second plus the third times its tokens.
+    sustained: (u64, f64, f64),
+    decode_attention: DecodeAttention,
     host_step: f64,
+    host_request: f64,
     floor_step: f64,
     floor_request: f64,
     /// p0, p1 and half of p2 with `alpha`, in ps with [`FRACTION_BITS`] bits after the point.
@@ -213,31 +65,28 @@ struct Parts {
 }
 
 impl StepTime {
-    /// Makes the coefficients ready, for the given scheduling (vLLM's `--async-scheduling`, on by default).
+    /// Makes the coefficients ready, for an engine with these CUDA graphs and this scheduling (vLLM's `--async-scheduling`,
+    /// on by default).
     ///
     /// # Errors
     /// A problem with a key relative to `step_time`: a table without knots, of different lengths or not ascending, a
     /// coefficient that is negative, no number or beyond 1e9.
-    pub fn new(spec: &StepTimeSpec, async_scheduling: bool) -> Result<StepTime, Problem> {
+    pub fn new(spec: &StepTimeSpec, graphs: CudaGraphs, async_scheduling: bool) -> Result<StepTime, Problem> {
         spec.check_numbers()?;
         let gemm = &spec.gemm;
-        let (host, host_key) =
-            if async_scheduling { (&spec.host, "host") } else { (&spec.host_sync, "host_sync") };
+        let host = if async_scheduling { &spec.host } else { &spec.host_sync };
         let prefill = &spec.prefill_attention;
+        let line = spec.sustained.as_ref();
         let parts = Parts {
             alpha: spec.alpha,
+            graphs,
             decode: Piecewise::new(&gemm.tokens, "gemm.tokens", &gemm.decode_ms, "gemm.decode_ms")?,
             mixed: Piecewise::new(&gemm.tokens, "gemm.tokens", &gemm.mixed_ms, "gemm.mixed_ms")?,
-            decode_step: spec.decode_attention.step_ms,
-            decode_request: spec.decode_attention.request_ms,
-            host: Piecewise::new(
-                &host.requests,
-                &format!("{host_key}.requests"),
-                &host.ms,
-                &format!("{host_key}.ms"),
-            )?,
-            host_prefill_request: host.prefill_request_ms,
+            sustained: line
+                .map_or((0, 0.0, 0.0), |line| (line.above_tokens.into(), line.base_ms, line.token_ms)),
+            decode_attention: spec.decode_attention,
             host_step: host.step_ms,
+            host_request: host.request_ms,
             floor_step: spec.cpu_floor.step_ms,
             floor_request: spec.cpu_floor.request_ms,
             prefill_step: fixed_point(spec.alpha * prefill.step_ms),
@@ -288,21 +137,35 @@ impl StepTimer for StepTime {
 impl Parts {
     /// A(B) in ps, rounded once.
     fn decode_base(&self, requests: u64) -> u64 {
-        let gpu = self.decode.value(requests) + self.decode_step + self.decode_request * requests as f64;
-        picoseconds(self.alpha * gpu + self.host.value(requests) + self.host_step)
+        let gpu = self.decode.value(self.graphs.padded(requests)) + self.decode_attention(requests);
+        picoseconds(self.alpha * gpu + self.host(requests))
     }
 
     /// The same for a step that prefills, without the prefill's attention.
     fn mixed_base(&self, batch: &BatchShape, requests: u64) -> u64 {
-        let decode = match batch.decode_requests {
+        let decoding = u64::from(batch.decode_requests);
+        let tokens = decoding.saturating_add(batch.prefill_tokens);
+        let gpu = self.mixed(tokens) + self.decode_attention(decoding);
+        picoseconds(self.alpha * gpu + self.host(requests))
+    }
+
+    /// G of a step that prefills.
+    fn mixed(&self, tokens: u64) -> f64 {
+        let table = self.mixed.value(self.graphs.padded(tokens));
+        let (above, base, token) = self.sustained;
+        if tokens > above { table.max(base + token * tokens as f64) } else { table }
+    }
+
+    /// Decode attention without what the contexts add.
+    fn decode_attention(&self, requests: u64) -> f64 {
+        match requests {
             0 => 0.0,
-            b => self.decode_step + self.decode_request * f64::from(b),
-        };
-        let tokens = u64::from(batch.decode_requests).saturating_add(batch.prefill_tokens);
-        let host = self.host.value(requests)
-            + self.host_prefill_request * f64::from(batch.prefill_requests)
-            + self.host_step;
-        picoseconds(self.alpha * (self.mixed.value(tokens) + decode) + host)
+            b => self.decode_attention.step_ms + self.decode_attention.request_ms * b as f64,
+        }
+    }
+
+    fn host(&self, requests: u64) -> f64 {
+        self.host_step + self.host_request * requests as f64
     }
 
     /// The prefill's attention in ps, rounded once.
@@ -314,8 +177,9 @@ impl Parts {
         sum >> FRACTION_BITS
     }
 
+    /// F(R) in ps. At least one: a step without any duration would never end.
     fn floor(&self, requests: u64) -> u64 {
-        picoseconds(self.floor_step + self.floor_request * requests as f64)
+        picoseconds(self.floor_step + self.floor_request * requests as f64).max(1)
     }
 }
 
@@ -328,4 +192,211 @@ fn picoseconds(ms: f64) -> u64 {
 /// Milliseconds as picoseconds with [`FRACTION_BITS`] bits after the point.
 fn fixed_point(ms: f64) -> u128 {
     libm::round(ms * PS_PER_MS * (1u64 << FRACTION_BITS) as f64) as u128
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::serving::performance::step_time_spec::Sustained;
+    use proptest::prelude::*;
+
+    const SPEC: &str = "
+        alpha = 1.25
+        provenance = { kind = 'assumed', date = '2026-11-23', source = 'a test' }
+        decode_attention = { step_ms = 0.5, request_ms = 0.004, context_token_ms = 5.00003e-5 }
+        prefill_attention = { step_ms = 0.4, token_ms = 0.001, pair_ms = 3.0e-7 }
+        cpu_floor = { step_ms = 3.0, request_ms = 0.5, provenance = { kind = 'assumed', date = '2026-11-23', source = 'a test' } }
+        [host]
+        step_ms = 0.125
+        request_ms = 0.02
+        provenance = { kind = 'assumed', date = '2026-11-23', source = 'a test' }
+        [host_sync]
+        step_ms = 1.0
+        request_ms = 7.0
+        provenance = { kind = 'assumed', date = '2026-11-23', source = 'a test' }
+        [gemm]
+        tokens = [1, 8, 9, 1024]
+        decode_ms = [5.0, 6.0, 8.0, 9.015]
+        mixed_ms = [5.5, 6.5, 8.5, 9.515]
+    ";
+
+    fn spec() -> StepTimeSpec {
+        toml::from_str(SPEC).expect("the spec reads")
+    }
+
+    fn timer() -> StepTime {
+        StepTime::new(&spec(), CudaGraphs::up_to(0), true).expect("the spec is good")
+    }
+
+    fn decode(requests: u32, context: u64) -> BatchShape {
+        BatchShape { decode_requests: requests, decode_context: context, ..BatchShape::default() }
+    }
+
+    fn ms(step: SimDuration) -> f64 {
+        step.as_ps() as f64 / PS_PER_MS
+    }
+
+    #[test]
+    fn a_decode_only_step_is_the_sum_of_its_terms() {
+        let timer = timer();
+        // 1.25 * (8 + 1 ms/1015 + 0.5 + 0.04 + 5.00003e-5 * 1000) + 0.2 + 0.125
+        let expected = 1.25 * (8.001 + 0.54 + 0.050_000_3) + 0.325;
+        assert!((ms(timer.step_time(&decode(10, 1000))) - expected).abs() < 1e-6);
+        assert_eq!(timer.context_slope(), SimDuration::from_ps(62_500), "1.25 * 50000.3 ps, rounded once");
+        assert_eq!(timer.step_time(&BatchShape::default()), SimDuration::ZERO);
+    }
+
+    #[test]
+    fn a_mixed_step_takes_the_other_column_and_the_prefill_terms() {
+        let batch = BatchShape {
+            decode_requests: 2,
+            decode_context: 300,
+            prefill_requests: 1,
+            prefill_tokens: 7,
+            // q = 7 on top of p = 100: pairs = 7 * 103.5.
+            prefill_pairs_x2: 1449,
+        };
+        let gpu = 8.5 + 0.5 + 0.008 + 300.0 * 5.000_03e-5 + 0.4 + 0.007 + 724.5 * 3e-7;
+        let expected = 1.25 * gpu + 0.06 + 0.125;
+        assert!((ms(timer().step_time(&batch)) - expected).abs() < 1e-6);
+        let alone = BatchShape { decode_requests: 0, decode_context: 0, prefill_tokens: 9, ..batch };
+        let expected = 1.25 * (8.5 + 0.4 + 0.009 + 724.5 * 3e-7) + 0.02 + 0.125;
+        assert!((ms(timer().step_time(&alone)) - expected).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_staircase_has_both_sides_and_goes_on_beyond_the_last_knot() {
+        let timer = timer();
+        let base = |b: u32| {
+            (ms(timer.decode_base(b)) - 0.125 - 0.02 * f64::from(b)) / 1.25 - 0.5 - 0.004 * f64::from(b)
+        };
+        assert!((base(8) - 6.0).abs() < 1e-9 && (base(9) - 8.0).abs() < 1e-9);
+        let slope = 1.015 / 1015.0;
+        for b in [4095u32, 4096, 4097, 8000] {
+            let host = 0.02 * f64::from(b);
+            let gpu = 9.015 + slope * f64::from(b - 1024) + 0.5 + 0.004 * f64::from(b);
+            let expected = (1.25 * gpu + host + 0.125).max(3.0 + 0.5 * f64::from(b));
+            assert!((ms(timer.step_time(&decode(b, 0))) - expected).abs() < 1e-6, "{b}");
+        }
+    }
+
+    #[test]
+    fn the_floor_holds_without_the_host_cost_on_top() {
+        let timer = timer();
+        assert_eq!(timer.floor(40), SimDuration::from_millis(23));
+        assert_eq!(timer.step_time(&decode(40, 0)), SimDuration::from_millis(23));
+        let over = timer.step_time(&decode(40, 1_000_000));
+        assert_eq!(over.as_ps(), timer.decode_base(40).as_ps() + 1_000_000 * timer.context_slope().as_ps());
+    }
+
+    #[test]
+    fn the_table_is_read_at_the_size_of_the_cuda_graph() {
+        let timer = StepTime::new(&spec(), CudaGraphs::up_to(512), true).expect("the spec is good");
+        // 5 requests are padded to 8; d1 and the host count the 5.
+        assert!((ms(timer.decode_base(5)) - (1.25 * (6.0 + 0.5 + 0.02) + 0.125 + 0.1)).abs() < 1e-6);
+        let mixed = BatchShape {
+            decode_requests: 1,
+            prefill_requests: 1,
+            prefill_tokens: 4,
+            ..BatchShape::default()
+        };
+        let gpu = 6.5 + 0.504 + 0.4 + 0.004;
+        assert!((ms(timer.step_time(&mixed)) - (1.25 * gpu + 0.125 + 0.04)).abs() < 1e-6);
+    }
+
+    #[test]
+    fn large_mixed_steps_take_at_least_the_sustained_line() {
+        let mut spec = spec();
+        spec.sustained = Some(Sustained {
+            above_tokens: 1000,
+            base_ms: 7.0,
+            token_ms: 0.003,
+            provenance: spec.provenance.clone(),
+        });
+        let timer = StepTime::new(&spec, CudaGraphs::up_to(512), true).expect("the spec is good");
+        let step = |q: u64| {
+            let batch = BatchShape { prefill_requests: 1, prefill_tokens: q, ..BatchShape::default() };
+            (ms(timer.step_time(&batch)) - 0.125 - 0.02) / 1.25 - 0.4 - 0.001 * q as f64
+        };
+        let table = |q: f64| 8.5 + (q - 9.0) * 1.015 / 1015.0;
+        assert!((step(1000) - table(1000.0)).abs() < 1e-6, "up to `above_tokens` the table alone");
+        assert!((step(1001) - 10.003).abs() < 1e-6 && table(1001.0) < 10.003);
+        assert_eq!(
+            timer.decode_base(2000),
+            self::timer().decode_base(2000),
+            "decode-only steps do not take it"
+        );
+    }
+
+    #[test]
+    fn sync_scheduling_has_a_host_cost_of_its_own() {
+        let sync = StepTime::new(&spec(), CudaGraphs::up_to(0), false).expect("the spec is good");
+        assert!((ms(sync.decode_base(1)) - (1.25 * 5.504 + 8.0)).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_at_its_key() {
+        type Change = fn(&mut StepTimeSpec);
+        let cases: [(&str, Change); 9] = [
+            ("alpha", |s| s.alpha = 0.0),
+            ("alpha", |s| s.alpha = f64::NAN),
+            ("decode_attention.context_token_ms", |s| s.decode_attention.context_token_ms = -1.0),
+            ("prefill_attention.pair_ms", |s| s.prefill_attention.pair_ms = f64::INFINITY),
+            ("gemm.tokens.0", |s| s.gemm.tokens[0] = 2),
+            ("gemm.mixed_ms", |s| s.gemm.mixed_ms.truncate(3)),
+            ("host_sync.step_ms", |s| s.host_sync.step_ms = f64::NEG_INFINITY),
+            ("host.request_ms", |s| s.host.request_ms = f64::NAN),
+            ("host.provenance.source", |s| s.host.provenance.source.clear()),
+        ];
+        for (key, change) in cases {
+            let mut spec = spec();
+            change(&mut spec);
+            let problem = spec.check().expect_err(key);
+            assert_eq!(problem.place, crate::problem::Place::Key(key.to_owned()));
+        }
+        assert!(
+            toml::from_str::<StepTimeSpec>(&format!("gama = 1\n{SPEC}")).is_err(),
+            "unknown keys are refused"
+        );
+    }
+
+    proptest! {
+        /// A run of k decode steps has a closed form, to the picosecond: above the floor each step adds D * B to the one before.
+        #[test]
+        fn a_run_of_steps_has_a_closed_form(b in 1u32..300, context in 0u64..5_000_000, k in 1u64..500) {
+            let timer = timer();
+            let (a, d) = (timer.decode_base(b).as_ps(), timer.context_slope().as_ps());
+            let floor = timer.floor(b).as_ps();
+            let one_by_one: u64 = (0..k).map(|i| timer.step_time(&decode(b, context + i * u64::from(b))).as_ps()).sum();
+            let first = a + d * context;
+            prop_assume!(first >= floor);
+            prop_assert_eq!(one_by_one, k * first + d * u64::from(b) * (k * (k - 1) / 2));
+        }
+
+        /// Any batch that fits the types has a time, no longer than a run; more of anything never makes it shorter than D says.
+        #[test]
+        fn no_batch_overflows(
+            b in 0u32..=u32::MAX, s in 0u64..=u64::MAX, p in 0u32..=u32::MAX, q in 0u64..=u64::MAX, pairs in 0u128..=u128::MAX,
+        ) {
+            let batch = BatchShape {
+                decode_requests: b, decode_context: s, prefill_requests: p, prefill_tokens: q, prefill_pairs_x2: pairs,
+            };
+            let time = timer().step_time(&batch);
+            prop_assert!(time.as_ps() <= SimTime::HORIZON.as_ps());
+            prop_assert_eq!(time.is_zero(), b == 0 && p == 0);
+        }
+    }
+
+    #[test]
+    fn the_largest_batch_of_the_contract_is_finite() {
+        let q = (1u128 << 31) - 1;
+        let batch = BatchShape {
+            decode_requests: 1 << 19,
+            decode_context: (1 << 19) * (q as u64),
+            prefill_requests: 1 << 19,
+            prefill_tokens: (1 << 19) * (q as u64),
+            prefill_pairs_x2: (1 << 19) * q * (2 * q + q),
+        };
+        assert_eq!(timer().step_time(&batch).as_ps(), SimTime::HORIZON.as_ps());
+    }
 }
