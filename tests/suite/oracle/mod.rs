@@ -3,6 +3,8 @@
 //! Each kind reads its records from `$DRYSCALE_ORACLES` (laid out as `tests/oracles/`) or from the project's own copy,
 //! goes on after a mismatch, prints the first three, and writes one line `oracle KIND: MATCHED/TOTAL`.
 
+mod vllm;
+
 use flate2::read::GzDecoder;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};

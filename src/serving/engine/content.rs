@@ -1,0 +1,204 @@
+//! Block hashes from what a block holds, without any token: vLLM hashes token ids (`vllm/v1/core/kv_cache_utils.py`,
+//! `hash_block_tokens`), here a token is a place in a text.
+//!
+//! The tokens of a request are runs, each from the start of its text: the texts its prompt begins with, the rest of
+//! the prompt, the answer. A block is the list of `(text, start, length)` of the runs it cuts. No run goes on where
+//! its neighbour ended in the same text, since every run starts at the text's first token; so equal tokens give equal
+//! lists, and a block's hash is the hash of its list chained to the hash of the block before.
+//!
+//! The end-of-sequence token is no part of the answer's text, and needs no text of its own: the KV of a request's
+//! last token is never computed, so no cached block holds it.
+
+use super::request::RequestId;
+use crate::workload::{ContentId, Segment};
+use std::sync::Arc;
+
+/// What the tokens of one request are.
+#[derive(Clone, Debug)]
+pub(super) struct Content {
+    prompt: Arc<[Segment]>,
+    prompt_tokens: u32,
+    own: RequestId,
+    output: Option<ContentId>,
+}
+
+/// The chained hashes of a request's leading blocks, computed as far as they were asked for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct BlockHashes {
+    hashes: Vec<u64>,
+    cursor: Cursor,
+}
+
+/// Where in the runs the next block begins.
+#[derive(Clone, Copy, Debug, Default)]
+struct Cursor {
+    /// Index of the run after the current one.
+    next_run: usize,
+    /// Hash of the current run's text.
+    text: u64,
+    /// Place in that text.
+    start: u32,
+    /// Tokens left of the run.
+    left: u32,
+    /// Prompt tokens in the current run and those before.
+    prompt_seen: u32,
+}
+
+/// Kinds of text, so that a shared text, a request's own prompt and its own answer never look alike.
+#[derive(Clone, Copy)]
+enum Kind {
+    Shared = 1,
+    OwnPrompt = 2,
+    OwnAnswer = 3,
+}
+
+impl Content {
+    pub(super) fn new(
+        prompt: Arc<[Segment]>,
+        prompt_tokens: u32,
+        own: RequestId,
+        output: Option<ContentId>,
+    ) -> Self {
+        Content { prompt, prompt_tokens, own, output }
+    }
+
+    /// Moves `cursor` to the start of the next run, perhaps an empty one.
+    fn enter_next_run(&self, cursor: &mut Cursor) {
+        let prompt_left = self.prompt_tokens - cursor.prompt_seen;
+        let run = cursor.next_run;
+        cursor.next_run += 1;
+        cursor.start = 0;
+        (cursor.text, cursor.left) = match self.prompt.get(run) {
+            Some(segment) => (text(Kind::Shared, segment.content.0), segment.tokens.get().min(prompt_left)),
+            None if run == self.prompt.len() => (text(Kind::OwnPrompt, self.own.0), prompt_left),
+            None => match self.output {
+                Some(content) => (text(Kind::Shared, content.0), u32::MAX),
+                None => (text(Kind::OwnAnswer, self.own.0), u32::MAX),
+            },
+        };
+        if run <= self.prompt.len() {
+            cursor.prompt_seen += cursor.left;
+        }
+    }
+}
+
+impl BlockHashes {
+    /// Forgets all hashes and keeps the room for others.
+    pub(super) fn clear(&mut self) {
+        self.hashes.clear();
+        self.cursor = Cursor::default();
+    }
+
+    /// The hash of block `k` of `content`, in blocks of `block_size` tokens; never 0.
+    pub(super) fn get(&mut self, content: &Content, block_size: u32, k: usize) -> u64 {
+        while self.hashes.len() <= k {
+            self.push_next(content, block_size);
+        }
+        self.hashes[k]
+    }
+
+    fn push_next(&mut self, content: &Content, block_size: u32) {
+        let cursor = &mut self.cursor;
+        let mut hash = self.hashes.last().copied().unwrap_or(0);
+        let mut missing = block_size;
+        while missing > 0 {
+            if cursor.left == 0 {
+                content.enter_next_run(cursor);
+                continue;
+            }
+            let tokens = missing.min(cursor.left);
+            hash = absorb(hash, cursor.text, cursor.start, tokens);
+            cursor.start += tokens;
+            cursor.left -= tokens;
+            missing -= tokens;
+        }
+        self.hashes.push(hash.max(1));
+    }
+}
+
+/// Hash of a text: one to one within a kind.
+fn text(kind: Kind, id: u64) -> u64 {
+    mix(id.wrapping_add((kind as u64) << 62))
+}
+
+/// The hash `hash` goes on with `tokens` tokens of `text` from `start`.
+fn absorb(hash: u64, text: u64, start: u32, tokens: u32) -> u64 {
+    let product = u128::from(hash ^ 0x2d35_8dcc_aa6c_78a5) * u128::from(text ^ 0x8bb8_4b93_962e_acc9);
+    let place = u64::from(start) << 32 | u64::from(tokens);
+    mix(product as u64 ^ (product >> 64) as u64 ^ place)
+}
+
+/// SplitMix64's finalizer: one to one, and a change of any bit changes about half of the bits.
+fn mix(x: u64) -> u64 {
+    let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::Tokens;
+    use proptest::prelude::*;
+    use std::collections::HashMap;
+
+    /// The tokens of a request as `(kind, id, place)`: the definition that the hashes stand for.
+    fn tokens(content: &Content, n: usize) -> Vec<(u8, u64, u32)> {
+        let shared = content.prompt.iter().flat_map(|s| (0..s.tokens.get()).map(|p| (1, s.content.0, p)));
+        let own = (0..).map(|p| (2, content.own.0, p));
+        let answer = (0..).map(|p| match content.output {
+            Some(text) => (1, text.0, p),
+            None => (3, content.own.0, p),
+        });
+        shared.chain(own).take(content.prompt_tokens as usize).chain(answer).take(n).collect()
+    }
+
+    prop_compose! {
+        fn content()(
+            segments in prop::collection::vec((0u64..3, 0u32..12), 0..5),
+            prompt_tokens in 1u32..40,
+            own in 0u64..3,
+            output in prop::option::of(0u64..3),
+        ) -> Content {
+            let prompt = segments
+                .into_iter()
+                .map(|(text, n)| Segment { content: ContentId(text), tokens: Tokens(n) })
+                .collect();
+            Content::new(prompt, prompt_tokens, RequestId(own), output.map(ContentId))
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn hashes_are_equal_exactly_where_all_tokens_so_far_are(
+            contents in prop::collection::vec(content(), 1..8),
+            block_size in 1u32..9,
+        ) {
+            let mut seen = HashMap::new();
+            for content in &contents {
+                let mut hashes = BlockHashes::default();
+                let all = tokens(content, 64);
+                for k in (0..64 / block_size as usize).rev() {
+                    let hash = hashes.get(content, block_size, k);
+                    let so_far = all[..(k + 1) * block_size as usize].to_vec();
+                    let known = seen.entry(hash).or_insert_with(|| so_far.clone());
+                    prop_assert_eq!(&*known, &so_far);
+                }
+            }
+            let distinct: std::collections::HashSet<_> = seen.values().collect();
+            prop_assert_eq!(distinct.len(), seen.len(), "one text, two hashes");
+        }
+    }
+
+    #[test]
+    fn a_child_shares_the_parents_prompt_and_answer() {
+        let block = 4;
+        let segment = |text, n| Segment { content: ContentId(text), tokens: Tokens(n) };
+        let parent = Content::new(Arc::from([segment(7, 6)]), 6, RequestId(1), Some(ContentId(8)));
+        let child =
+            Content::new(Arc::from([segment(7, 6), segment(8, 10)]), 20, RequestId(2), Some(ContentId(9)));
+        let (mut a, mut b) = (BlockHashes::default(), BlockHashes::default());
+        let equal: Vec<bool> = (0..5).map(|k| a.get(&parent, block, k) == b.get(&child, block, k)).collect();
+        assert_eq!(equal, [true, true, true, true, false]);
+    }
+}

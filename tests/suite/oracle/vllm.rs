@@ -1,0 +1,335 @@
+//! vLLM 0.32's scheduler over whole scenarios, every step and field. A record is one scenario.
+
+use super::{Tally, absent, lines};
+use dryscale::serving::engine::{
+    Batch, EngineArgs, EngineConfig, EngineRequest, FinishReason, GpuClass, ModelLimits, RequestId,
+    Scheduler, TokenOutput,
+};
+use dryscale::units::{Blocks, SimTime, Tokens};
+use dryscale::workload::{ContentId, Finish, Segment};
+use serde::Deserialize;
+use std::collections::VecDeque;
+use std::fmt::Debug;
+
+#[derive(Deserialize)]
+struct Scenario {
+    name: String,
+    config: Config,
+    requests: Vec<Client>,
+    steps: Vec<Step>,
+    per_request: Vec<Fate>,
+    totals: Totals,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    max_num_seqs: u32,
+    max_num_batched_tokens: u32,
+    block_size: u32,
+    num_gpu_blocks: u32,
+    enable_prefix_caching: bool,
+    enable_chunked_prefill: bool,
+    long_prefill_token_threshold: u32,
+    policy: String,
+    async_scheduling: bool,
+    max_model_len: u32,
+    scheduler_reserve_full_isl: bool,
+    watermark: f64,
+}
+
+#[derive(Deserialize)]
+struct Client {
+    id: u64,
+    arrival_step: u64,
+    abort_step: Option<u64>,
+    prompt: Vec<(String, u64, u32)>,
+    prompt_len: u32,
+    output_len: u32,
+    finish: Finish,
+    priority: i32,
+}
+
+/// What one call of the engine showed; an absent field is empty.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Step {
+    t: u64,
+    arr: Vec<u64>,
+    abt: Vec<u64>,
+    sched: Vec<u64>,
+    new: Vec<[u64; 2]>,
+    res: Vec<[u64; 2]>,
+    pre: Vec<u64>,
+    #[serde(rename = "S")]
+    scheduled: Option<[u64; 3]>,
+    ft: Vec<u64>,
+    fin: Vec<u64>,
+    #[serde(rename = "U")]
+    updated: Option<[u64; 4]>,
+    pc: Option<[u64; 3]>,
+    pp: Option<[u64; 3]>,
+}
+
+/// Id, step of the first admission, of the first token and of the end, outputs, preemptions, tokens hit on the first
+/// admission, and why it ended.
+type Fate = (u64, Option<u64>, Option<u64>, Option<u64>, u64, u64, Option<u64>, Option<String>);
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Totals {
+    preemptions: u64,
+    prefix_queries: u64,
+    prefix_hits: u64,
+    preempted_prefix_queries: u64,
+    preempted_prefix_hits: u64,
+    wasted_tokens: u64,
+    steps: u64,
+}
+
+#[test]
+fn vllm_scheduler() {
+    let Some(lines) = lines("vllm/scheduler.jsonl") else { return absent("vllm") };
+    let mut tally = Tally::new("vllm");
+    for line in lines {
+        let scenario: Scenario = serde_json::from_str(&line).expect("a scenario");
+        tally.record(replay(&scenario).map_err(|why| format!("{}: {why}", scenario.name)));
+    }
+    tally.finish();
+}
+
+fn replay(scenario: &Scenario) -> Result<(), String> {
+    let mut driver = Driver::new(scenario);
+    for want in &scenario.steps {
+        let got = driver.step().ok_or_else(|| format!("ended before step {}", want.t))?;
+        same(&format!("step {}", want.t), &got, want)?;
+    }
+    if let Some(extra) = driver.step() {
+        return Err(format!("goes on with step {}", extra.t));
+    }
+    for (got, want) in driver.fates.iter().zip(&scenario.per_request) {
+        same("per_request", got, want)?;
+    }
+    same("per_request.length", &driver.fates.len(), &scenario.per_request.len())?;
+    same("totals", &driver.totals, &scenario.totals)
+}
+
+fn same<T: Debug + PartialEq>(what: &str, got: &T, want: &T) -> Result<(), String> {
+    if got == want { Ok(()) } else { Err(format!("{what}: got {got:?}, want {want:?}")) }
+}
+
+/// The recording's own loop: one call of the engine a step, and no clock.
+struct Driver<'a> {
+    config: EngineConfig,
+    scheduler: Scheduler,
+    in_flight: VecDeque<Batch>,
+    arrivals: VecDeque<&'a Client>,
+    aborts: VecDeque<(u64, u64)>,
+    t: u64,
+    fates: Vec<Fate>,
+    totals: Totals,
+}
+
+impl<'a> Driver<'a> {
+    fn new(scenario: &'a Scenario) -> Self {
+        let config = scenario.config.resolve();
+        let mut arrivals: Vec<&Client> = scenario.requests.iter().collect();
+        arrivals.sort_by_key(|client| (client.arrival_step, client.id));
+        let mut aborts: Vec<(u64, u64)> =
+            arrivals.iter().filter_map(|client| Some((client.abort_step?, client.id))).collect();
+        aborts.sort_unstable();
+        Driver {
+            scheduler: Scheduler::new(config.clone(), Blocks(scenario.config.num_gpu_blocks)),
+            config,
+            in_flight: VecDeque::new(),
+            fates: arrivals.iter().map(|client| (client.id, None, None, None, 0, 0, None, None)).collect(),
+            arrivals: arrivals.into(),
+            aborts: aborts.into(),
+            t: 0,
+            totals: Totals::default(),
+        }
+    }
+
+    /// The next call of the engine; `None` when everything has arrived and left.
+    fn step(&mut self) -> Option<Step> {
+        if !self.scheduler.has_requests() && self.in_flight.is_empty() {
+            self.t = self.t.max(self.arrivals.front()?.arrival_step);
+        }
+        let mut step = Step { t: self.t, ..Step::default() };
+        self.add_arrivals(&mut step);
+        self.abort(&mut step);
+        if self.config.async_scheduling {
+            self.async_call(&mut step)
+        } else {
+            self.sync_call(&mut step)
+        }
+        self.t += 1;
+        self.totals.steps += 1;
+        Some(step)
+    }
+
+    fn sync_call(&mut self, step: &mut Step) {
+        if self.scheduler.has_requests() {
+            let batch = self.schedule(step);
+            self.update(&batch, step);
+        }
+    }
+
+    fn async_call(&mut self, step: &mut Step) {
+        if self.scheduler.has_requests() {
+            let batch = self.schedule(step);
+            let executed = !batch.is_empty();
+            self.in_flight.push_back(batch);
+            if self.in_flight.len() < 2 && (executed || self.scheduler.has_requests()) {
+                return;
+            }
+        }
+        if let Some(oldest) = self.in_flight.pop_front() {
+            self.update(&oldest, step);
+        }
+    }
+
+    fn add_arrivals(&mut self, step: &mut Step) {
+        while let Some(client) = self.arrivals.front().filter(|client| client.arrival_step <= self.t) {
+            self.scheduler.add_request(&client.request());
+            step.arr.push(client.id);
+            self.arrivals.pop_front();
+        }
+    }
+
+    fn abort(&mut self, step: &mut Step) {
+        while let Some(&(_, id)) = self.aborts.front().filter(|(at, _)| *at <= self.t) {
+            if self.scheduler.abort(RequestId(id)).is_some() {
+                step.abt.push(id);
+                let fate = self.fate(RequestId(id));
+                (fate.3, fate.7) = (Some(step.t), Some("abort".to_owned()));
+            }
+            self.aborts.pop_front();
+        }
+    }
+
+    fn schedule(&mut self, step: &mut Step) -> Batch {
+        let mut batch = Batch::default();
+        self.scheduler.schedule(&mut batch);
+        step.sched = batch.scheduled.iter().flat_map(|s| [s.id.0, s.tokens.get().into()]).collect();
+        for admitted in &batch.admitted {
+            let entry = [admitted.id.0, admitted.cached_tokens.get().into()];
+            if admitted.resumed {
+                step.res.push(entry);
+            } else {
+                step.new.push(entry);
+                let fate = self.fate(admitted.id);
+                (fate.1, fate.6) = (Some(step.t), Some(entry[1]));
+            }
+        }
+        step.pre = batch.preempted.iter().map(|(id, _)| id.0).collect();
+        for &(id, _) in &batch.preempted {
+            self.fate(id).5 += 1;
+            self.totals.preemptions += 1;
+        }
+        let s = &self.scheduler;
+        step.scheduled = Some([s.num_running().into(), s.num_waiting().into(), s.free_blocks().get().into()]);
+        batch
+    }
+
+    fn update(&mut self, batch: &Batch, step: &mut Step) {
+        let mut outputs: Vec<TokenOutput> = Vec::new();
+        self.scheduler.update(batch, &mut outputs);
+        for output in &outputs {
+            let fate = self.fate(output.id);
+            fate.4 += 1;
+            if fate.4 == 1 {
+                fate.2 = Some(step.t);
+                step.ft.push(output.id.0);
+            }
+            if let Some(reason) = output.finish {
+                let reason = if reason == FinishReason::Stop { "stop" } else { "length" };
+                (fate.3, fate.7) = (Some(step.t), Some(reason.to_owned()));
+                step.fin.push(output.id.0);
+            }
+        }
+        let sampled = batch.scheduled.iter().filter(|scheduled| scheduled.samples).count();
+        self.totals.wasted_tokens += (sampled - outputs.len()) as u64;
+        let s = &self.scheduler;
+        step.updated = Some([
+            s.num_running().into(),
+            u64::from(s.num_waiting() - s.num_deferred()),
+            s.num_deferred().into(),
+            s.free_blocks().get().into(),
+        ]);
+        let stats = self.scheduler.take_prefix_cache_stats();
+        step.pc = (stats.requests > 0).then_some([stats.requests, stats.queries, stats.hits]);
+        step.pp = (stats.preempted_requests > 0).then_some([
+            stats.preempted_requests,
+            stats.preempted_queries,
+            stats.preempted_hits,
+        ]);
+        self.totals.prefix_queries += stats.queries;
+        self.totals.prefix_hits += stats.hits;
+        self.totals.preempted_prefix_queries += stats.preempted_queries;
+        self.totals.preempted_prefix_hits += stats.preempted_hits;
+    }
+
+    fn fate(&mut self, id: RequestId) -> &mut Fate {
+        self.fates.iter_mut().find(|fate| fate.0 == id.0).expect("an id of the scenario")
+    }
+}
+
+impl Config {
+    fn resolve(&self) -> EngineConfig {
+        let args = EngineArgs {
+            max_num_seqs: Some(self.max_num_seqs),
+            max_num_batched_tokens: Some(self.max_num_batched_tokens),
+            block_size: Some(self.block_size),
+            enable_prefix_caching: Some(self.enable_prefix_caching),
+            enable_chunked_prefill: Some(self.enable_chunked_prefill),
+            long_prefill_token_threshold: Some(self.long_prefill_token_threshold),
+            scheduling_policy: Some(
+                serde_json::from_value(self.policy.clone().into()).expect("a policy of vLLM"),
+            ),
+            async_scheduling: Some(self.async_scheduling),
+            scheduler_reserve_full_isl: Some(self.scheduler_reserve_full_isl),
+            watermark: Some(self.watermark),
+            ..EngineArgs::default()
+        };
+        let gpu = GpuClass { name: String::new(), memory_bytes: 0 };
+        let model = ModelLimits { max_model_len: Tokens(self.max_model_len) };
+        args.resolve(&gpu, &model).expect("vLLM took this configuration")
+    }
+}
+
+impl Client {
+    fn request(&self) -> EngineRequest {
+        EngineRequest {
+            id: RequestId(self.id),
+            // arrival_time = arrival_step + id * 1e-6, in seconds; only its order counts.
+            arrival_time: SimTime::from_ps(self.arrival_step * 1_000_000_000_000 + self.id * 1_000_000),
+            prompt: self
+                .prompt
+                .iter()
+                .map(|(kind, ident, n)| Segment { content: stream(kind, *ident), tokens: Tokens(*n) })
+                .collect(),
+            prompt_tokens: Tokens(self.prompt_len),
+            output_tokens: Tokens(self.output_len),
+            finish: self.finish,
+            max_tokens: Some(Tokens(match self.finish {
+                Finish::Length => self.output_len,
+                Finish::Eos => self.output_len + 1000,
+            })),
+            output_content: Some(stream("O", self.id)),
+            priority: self.priority,
+            measured: false,
+        }
+    }
+}
+
+/// The recording's streams: shared prefixes, prompts of one request, answers.
+fn stream(kind: &str, ident: u64) -> ContentId {
+    let base = match kind {
+        "G" => 1,
+        "U" => 2,
+        "O" => 3,
+        other => panic!("no stream is called {other}"),
+    };
+    ContentId(base << 32 | ident)
+}
