@@ -22,7 +22,7 @@
 
 pub mod analysis;
 pub mod autoscaling;
-//pub mod cli;
+pub mod cli;
 pub mod histogram;
 pub mod manifests;
 pub mod monitoring;

@@ -1,4 +1,6 @@
 //! The controller: what KEDA and the HPA decide.
 
+mod go;
 pub mod hpa;
 pub mod keda;
+pub mod quantity;

@@ -2,15 +2,18 @@
 //!
 //! stdout is data, stderr is talk.
 
+mod assertions;
 mod export;
 mod options;
 mod output;
 mod progress;
 mod simulate;
 mod sweep;
+mod worlds;
 
 pub use options::{Cli, Command};
 
+use crate::problem::Problem;
 use crate::scenario::InputError;
 use std::fmt;
 use std::io;
@@ -47,6 +50,10 @@ pub enum Failure {
     Usage(String),
     /// A file, policy, query or trace that cannot be as it is.
     Input(Box<InputError>),
+    /// Likewise, where no place in a file can be shown.
+    Problem(Problem),
+    /// A mistake of ours, with the command that replays it.
+    Bug(String),
     /// Reading or writing failed.
     Io {
         /// What was read or written.
@@ -63,7 +70,7 @@ impl Failure {
     fn status(&self) -> ExitStatus {
         match self {
             Failure::Usage(_) => ExitStatus::Usage,
-            Failure::Input(_) | Failure::Io { .. } => ExitStatus::BadInput,
+            Failure::Input(_) | Failure::Problem(_) | Failure::Bug(_) | Failure::Io { .. } => ExitStatus::BadInput,
         }
     }
 }
@@ -79,6 +86,11 @@ impl fmt::Display for Failure {
         match self {
             Failure::Usage(message) => write!(f, "error: {message}"),
             Failure::Input(error) => write!(f, "{error}"),
+            Failure::Problem(problem) => {
+                write!(f, "error: {}", problem.message)?;
+                problem.help.iter().try_for_each(|help| write!(f, "\n  help: {help}"))
+            }
+            Failure::Bug(report) => write!(f, "error: {report}"),
             Failure::Io { what, error } => write!(f, "error: {what}: {error}"),
         }
     }

@@ -26,12 +26,20 @@ pub enum Command {
     Export(ExportOptions),
 }
 
-/// The world and how to run it; shared by every command that simulates.
+/// The world and how to run it.
 #[derive(Args, Clone, Debug)]
 pub struct WorldOptions {
     /// Experiment: a TOML file or a shipped name. Left out: the seed's Llama-3.2-3B on A100 under 25 requests/s.
     #[arg(long, value_name = "FILE|NAME")]
     pub experiment: Option<String>,
+    /// The rest of the world.
+    #[command(flatten)]
+    pub world: WorldOverrides,
+}
+
+/// What replaces parts of the experiment; shared by every command that simulates.
+#[derive(Args, Clone, Debug)]
+pub struct WorldOverrides {
     /// Model: a TOML file or a shipped name (`llama-3.2-3b-a100-80gb-tp1`); replaces the experiment's.
     #[arg(long, value_name = "FILE|NAME")]
     pub model: Option<String>,
@@ -56,7 +64,7 @@ pub struct WorldOptions {
     /// Threads for repetitions and sweeps; all cores when left out. Never changes a result.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
-    /// Which engine advances the replicas.
+    /// Which engine advances the replicas. Never changes a result.
     #[arg(long, value_enum, default_value_t = Engine::Stepwise)]
     pub engine: Engine,
 }
@@ -112,7 +120,7 @@ pub struct SweepOptions {
     pub policy: Option<String>,
     /// The world, other than the experiment.
     #[command(flatten)]
-    pub world: SweepWorldOptions,
+    pub world: WorldOverrides,
     /// Folder for results.csv and what `--resume` needs; `dryscale-sweep` when left out.
     #[arg(long, value_name = "DIR", default_value = "dryscale-sweep")]
     pub out: PathBuf,
@@ -122,32 +130,6 @@ pub struct SweepOptions {
     /// Form of the answer.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
-}
-
-/// [`WorldOptions`] for a sweep, whose experiment is its argument.
-#[derive(Args, Clone, Debug)]
-pub struct SweepWorldOptions {
-    /// Model: a TOML file or a shipped name; replaces the experiment's.
-    #[arg(long, value_name = "FILE|NAME")]
-    pub model: Option<String>,
-    /// Trace to replay instead of the experiment's workload: CSV or JSONL, plain or .gz.
-    #[arg(long, value_name = "FILE")]
-    pub trace: Option<PathBuf>,
-    /// Simulated time, such as `10m` or `2h`; a shorter trace ends the run.
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
-    pub duration: Option<Duration>,
-    /// Seed of every random stream.
-    #[arg(long)]
-    pub seed: Option<u64>,
-    /// Repeat every point over this many seeds and state means with 95 % intervals.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub repetitions: Option<u32>,
-    /// Override a setting by its absolute key; repeatable.
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    pub overrides: Vec<String>,
-    /// Threads; all cores when left out. Never changes a result.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub threads: Option<u16>,
 }
 
 /// `dryscale export`.

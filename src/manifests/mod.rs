@@ -1,1 +1,11 @@
-//! Kubernetes YAML, read and written.
+//! Kubernetes YAML: the ScaledObject that a policy is applied as.
+//!
+//! Reading YAML, with the place of every value, is the `scenario` wing's; here are the object's own rules and its text.
+
+mod names;
+mod scaled_object;
+
+pub use names::{check_label, check_subdomain};
+pub use scaled_object::{
+    ANNOTATION_NAME, ANNOTATION_SUMMARY, API_VERSION, KIND, Manifest, ScaleTargetRef, to_yaml,
+};

@@ -10,8 +10,7 @@
 //! | `normal` | `mean` with `sd` or `cv` |
 //! | `lognormal` | `mean`, `cv`; or `median`, `sigma`; or `mu`, `sigma`; or `mean`, `median` |
 //! | `exponential` | `mean` |
-//! | `gamma` | `mean`, `cv`; or `shape`, `scale` |
-//! | `weibull` | `mean`, `cv`; or `shape`, `scale` |
+//! | `gamma`, `weibull` | `mean`, `cv`; or `mean`, `shape`; or `shape`, `scale` |
 //! | `pareto` | `alpha`, `xm` |
 //! | `zipf` | `s`, `n`: 1 to n, k with a probability proportional to k^-s |
 //! | `histogram` | `pmf`, and optionally `values` (1, 2, 3, ... without them) |
@@ -32,7 +31,7 @@ mod weibull;
 
 pub use sampler::{Bound, Sampler};
 pub use seconds::Seconds;
-pub use spec::Distribution;
+pub use spec::{Distribution, ReadColumn, Spread};
 
 #[cfg(test)]
 mod tests {
@@ -80,6 +79,8 @@ mod tests {
             ("dist = 'gamma', shape = 4, scale = 2", 8.0, 0.5),
             ("dist = 'weibull', mean = 5, cv = 1.4", 5.0, 1.4),
             ("dist = 'weibull', shape = 2, scale = 2", std::f64::consts::PI.sqrt(), 0.522_723),
+            ("dist = 'gamma', mean = 6, shape = 4", 6.0, 0.5),
+            ("dist = 'weibull', mean = 6, shape = 2", 6.0, 0.522_723),
             ("dist = 'pareto', alpha = 6, xm = 5", 6.0, (1.0f64 / 24.0).sqrt()),
             ("dist = 'zipf', s = 0, n = 9", 5.0, (80.0f64 / 12.0).sqrt() / 5.0),
             ("dist = 'histogram', pmf = [0.25, 0.75]", 1.75, 0.1875f64.sqrt() / 1.75),

@@ -1,8 +1,10 @@
 //! The plant: what serves the requests.
 
+pub mod deployment;
 pub mod engine;
 pub mod gateway;
 pub mod nodes;
 pub mod performance;
 pub mod pod;
+pub mod replica_set;
 pub mod router;

@@ -117,11 +117,11 @@ pub struct Nodes {
 }
 
 impl Nodes {
-    /// `min_nodes` nodes, empty and available; `stream` draws the provisioning delays by node.
+    /// `nodes` nodes, at least `min_nodes`, empty and available; `stream` draws the provisioning delays by node.
     ///
     /// # Errors
     /// The `provisioning` distribution cannot be.
-    pub fn new(spec: NodesSpec, stream: NamedStream) -> Result<Self, Problem> {
+    pub fn new(spec: NodesSpec, nodes: u32, stream: NamedStream) -> Result<Self, Problem> {
         let provisioning = spec.provisioning.sampler().map_err(|problem| problem.under("provisioning"))?;
         let node = Node {
             free: spec.gpus_per_node,
@@ -132,7 +132,7 @@ impl Nodes {
             empty_since: Some(SimTime::ZERO),
         };
         Ok(Nodes {
-            nodes: vec![node; spec.min_nodes as usize],
+            nodes: vec![node; nodes.max(spec.min_nodes) as usize],
             next_scan: SimTime::ZERO + spec.scan_interval.duration(),
             pending: BTreeMap::new(),
             last_added: None,
@@ -330,7 +330,7 @@ mod tests {
             ..NodesSpec::default()
         };
         spec.check(Gpus(1)).expect("a good pool");
-        Nodes::new(spec, Streams::new(1).named("nodes")).expect("a good pool")
+        Nodes::new(spec, 0, Streams::new(1).named("nodes")).expect("a good pool")
     }
 
     #[test]

@@ -20,8 +20,13 @@ pub enum Event {
     EndpointAdded(u32),
     /// A pod ceases to be an endpoint of the router. By pod.
     EndpointDropped(u32),
-    /// The client sees the end of its request and may send the next. By request.
-    ClientDone(u64),
+    /// The client sees the end of its request, and its source may send the next. By request.
+    ClientDone {
+        /// The source.
+        source: u16,
+        /// The request.
+        request: u64,
+    },
     /// The client gives up. By request.
     ClientTimeout(u64),
     /// The gateway has held a request for as long as it may. By request.
@@ -77,7 +82,7 @@ impl Event {
             Event::Pod(_) => Rank::PodState,
             Event::Nodes => Rank::Nodes,
             Event::EndpointAdded(_) | Event::EndpointDropped(_) => Rank::Endpoint,
-            Event::ClientDone(_) | Event::ClientTimeout(_) | Event::GatewayTimeout(_) => Rank::Client,
+            Event::ClientDone { .. } | Event::ClientTimeout(_) | Event::GatewayTimeout(_) => Rank::Client,
             Event::Delivery(_) => Rank::Delivery,
             Event::Arrival(_) => Rank::Arrival,
             Event::Scrape(_) => Rank::Scrape,
@@ -92,7 +97,7 @@ impl Event {
             Event::EngineStep(pod) | Event::Pod(pod) | Event::EndpointAdded(pod) | Event::EndpointDropped(pod) => {
                 u64::from(pod)
             }
-            Event::ClientDone(request)
+            Event::ClientDone { request, .. }
             | Event::ClientTimeout(request)
             | Event::GatewayTimeout(request)
             | Event::Delivery(request)
@@ -171,7 +176,7 @@ mod tests {
             Event::Pod(0),
             Event::EndpointAdded(2),
             Event::EndpointDropped(2),
-            Event::ClientDone(5),
+            Event::ClientDone { source: 0, request: 5 },
             Event::Delivery(4),
             Event::Arrival(9),
             Event::Scrape(3),

@@ -12,8 +12,8 @@ pub(super) enum Stage {
     Capped,
     /// Held by the gateway: nothing is ready.
     Held,
-    /// On its way to the pod's engine.
-    InTransit(u32),
+    /// On its way to the pod's engine, since it was routed.
+    InTransit { pod: u32, since: SimTime },
     /// In the pod's engine.
     InEngine(u32),
 }
@@ -45,7 +45,7 @@ impl Flight {
     /// The pod that it was routed to.
     pub(super) fn pod(&self) -> Option<u32> {
         match self.stage {
-            Stage::InTransit(pod) | Stage::InEngine(pod) => Some(pod),
+            Stage::InTransit { pod, .. } | Stage::InEngine(pod) => Some(pod),
             Stage::Capped | Stage::Held => None,
         }
     }
@@ -97,6 +97,11 @@ impl Flights {
     }
     pub(super) fn len(&self) -> usize {
         self.by_ordinal.len()
+    }
+    /// How many flights are like this; the map's order does not matter.
+    #[allow(clippy::iter_over_hash_type)] // a count has no order
+    pub(super) fn count(&self, like: impl Fn(&Flight) -> bool) -> usize {
+        self.by_ordinal.values().filter(|flight| like(flight)).count()
     }
     /// What is left, in order of ordinals: the map's own order never reaches output.
     pub(super) fn drain_in_order(&mut self) -> Vec<Flight> {

@@ -21,6 +21,34 @@ pub trait Recorder {
     fn pod(&mut self, _record: &PodRecord) {}
     /// The run is over.
     fn end(&mut self, _totals: &RunTotals) {}
+    /// Whether decisions are wanted at all: making their account costs more than deciding.
+    fn wants_decisions(&self) -> bool {
+        false
+    }
+}
+
+/// Several listeners to one run; each hears every record, in the order of the list.
+pub struct Fan<'a>(pub Vec<&'a mut dyn Recorder>);
+
+impl Recorder for Fan<'_> {
+    fn request(&mut self, record: &RequestRecord) {
+        self.0.iter_mut().for_each(|listener| listener.request(record));
+    }
+    fn decision(&mut self, record: &DecisionRecord) {
+        self.0.iter_mut().for_each(|listener| listener.decision(record));
+    }
+    fn scale(&mut self, record: &ScaleRecord) {
+        self.0.iter_mut().for_each(|listener| listener.scale(record));
+    }
+    fn tick(&mut self, record: &TickRecord) {
+        self.0.iter_mut().for_each(|listener| listener.tick(record));
+    }
+    fn pod(&mut self, record: &PodRecord) {
+        self.0.iter_mut().for_each(|listener| listener.pod(record));
+    }
+    fn end(&mut self, totals: &RunTotals) {
+        self.0.iter_mut().for_each(|listener| listener.end(totals));
+    }
 }
 
 /// What became of a request; each arrived request has exactly one.
@@ -39,6 +67,20 @@ pub enum Fate {
     Waiting,
     /// At the end of the run it was running.
     Running,
+}
+
+impl Fate {
+    /// Its name in files, which is its key under `requests` in the summary.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Fate::Finished => "finished",
+            Fate::Aborted => "aborted",
+            Fate::Killed => "killed",
+            Fate::Refused => "refused",
+            Fate::Waiting => "waiting",
+            Fate::Running => "running",
+        }
+    }
 }
 
 /// One request, from its client's view.
@@ -79,7 +121,7 @@ pub struct RequestRecord {
 }
 
 impl RequestRecord {
-    /// Time to first token.
+    /// Time to first token, of every request that got one, whatever became of it afterwards.
     pub fn ttft(&self) -> Option<SimDuration> {
         Some(self.first_token?.since(self.sent?))
     }

@@ -1,5 +1,6 @@
 //! The summary of a run: the keys of `summary.json`, in their order. Users and CI jobs rely on it.
 
+use indexmap::IndexMap;
 use serde::Serialize;
 
 /// `simulate --format json` and `summary.json`.
@@ -25,11 +26,14 @@ pub struct Summary {
     pub quantiles: Quantiles,
     /// Targets and how many requests met them.
     pub slo: Slo,
+    /// The offered load.
+    pub load: Load,
     /// Replicas over time.
     pub replicas: ReplicaStats,
-    /// GPUs x hours, from assignment to container exit.
+    /// GPUs x hours that are paid: from assignment to container exit, or, where nodes are billed, from a node's order to
+    /// its removal.
     pub gpu_hours: f64,
-    /// `gpu_hours` (or node hours) times price, in the currency of the model file.
+    /// `gpu_hours` times price, in the currency of the model file.
     pub cost: f64,
     /// Changes of size.
     pub scaling: Scaling,
@@ -79,19 +83,46 @@ pub struct Quantiles {
     pub histogram_relative_error: f64,
 }
 
-/// SLO attainment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+/// SLO attainment. Requests that were due in the warm-up are left out, and so are requests of a class without a target.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Slo {
     /// Requests that met every target, of those whose fate is known or whose deadline has passed; `null` if none.
+    /// Aborted, killed and refused requests missed. Of the requests that wait or run at the end, those count as missed
+    /// whose TTFT or E2E deadline has passed; the others are left out.
     pub attainment: Option<f64>,
-    /// Requests a second that met every target.
-    pub goodput_rps: f64,
-    /// Attainment of the TTFT target alone; `null` without a target or a sample.
+    /// Requests a second that met every target, over the offered time after the warm-up; `null` without a target.
+    pub goodput_rps: Option<f64>,
+    /// Attainment of the TTFT target alone: of the requests that got a first token, ended without one, or wait past the
+    /// deadline for it; `null` without a target or a sample.
     pub ttft_attainment: Option<f64>,
-    /// Likewise TPOT.
+    /// Of the TPOT target alone: of the finished requests with at least two output tokens.
     pub tpot_attainment: Option<f64>,
-    /// Likewise E2E.
+    /// Of the E2E target alone: of the requests that ended, or are unfinished past their deadline.
     pub e2e_attainment: Option<f64>,
+    /// Whether each class reached its own share; `null` where no class has both a target and a known request.
+    pub met: Option<bool>,
+    /// The classes that have a target, in the workload's order.
+    pub classes: IndexMap<String, ClassSlo>,
+}
+
+/// SLO attainment of one class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct ClassSlo {
+    /// As [`Slo::attainment`], of this class.
+    pub attainment: Option<f64>,
+    /// The share that should meet every target, 0..=1.
+    pub target: f64,
+}
+
+/// The load that clients offered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Load {
+    /// Requests a second over the offered time.
+    pub mean_rps: f64,
+    /// Requests a second in the busiest minute (or over the run, where it is shorter).
+    pub peak_rps: f64,
+    /// How often the load turned from rising to falling or back, by more than 30 % of its mean and more than chance.
+    pub swings: u64,
 }
 
 /// Time-weighted sizes.
@@ -122,7 +153,10 @@ pub struct Scaling {
     pub downs: u64,
     /// Changes of the opposite sign to the change before.
     pub reversals: u64,
-    /// Seconds from the largest step of the offered load to enough Ready pods for it; `null` without such a step.
+    /// When the largest sustained step up of the offered load came, in seconds; `null` without such a step.
+    pub step_at_s: Option<f64>,
+    /// Seconds from that step until as many pods were Ready as brought the queue back to its level before; `null`
+    /// without a step, or where the queue never came back while the load lasted.
     pub step_to_capacity_s: Option<f64>,
 }
 
@@ -137,6 +171,8 @@ pub struct Engine {
     pub prefix_hit_rate: Option<f64>,
     /// Most requests that waited at one time.
     pub longest_queue: u64,
+    /// Requests that ran at one time, the mean over the ticks of the timeline.
+    pub running_mean: f64,
 }
 
 /// Never the engine, threads, wall time or paths.
@@ -147,5 +183,5 @@ pub struct Provenance {
     /// The seed.
     pub seed: u64,
     /// SHA-256 of each input, by its role: `policy`, `experiment`, `model`, `trace`.
-    pub inputs: indexmap::IndexMap<String, String>,
+    pub inputs: IndexMap<String, String>,
 }

@@ -3,7 +3,8 @@
 //! Our TOML writes them in snake_case, a manifest in camelCase; `None` is what the user left out, so that a policy can
 //! be exported as it was written. KEDA's defaults are methods, not values filled in.
 
-use crate::autoscaling::hpa::Behavior;
+use crate::autoscaling::hpa::{Behavior, seconds_of};
+use crate::units::{Replicas, SimDuration};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +38,42 @@ pub struct ScaledObjectSpec {
     pub advanced: Option<Advanced>,
     /// What to scale on.
     pub triggers: Vec<Trigger>,
+}
+
+impl ScaledObjectSpec {
+    /// Time between two polls (`defaultPollingInterval`).
+    pub fn polling_interval(&self) -> SimDuration {
+        seconds_of(self.polling_interval.unwrap_or(30))
+    }
+    /// Time after the last activity before scaling to zero or idle (`defaultCooldownPeriod`).
+    pub fn cooldown(&self) -> SimDuration {
+        seconds_of(self.cooldown_period.unwrap_or(300))
+    }
+    /// Time after creation before scaling to zero or idle, while nothing was active yet.
+    pub fn initial_cooldown(&self) -> SimDuration {
+        seconds_of(self.initial_cooldown_period.unwrap_or(0))
+    }
+    /// The minimum as the poll loop sees it; the HPA's is 1 at least.
+    pub fn min_replicas(&self) -> Replicas {
+        Replicas(self.min_replica_count.unwrap_or(0))
+    }
+    /// `minReplicas` of the HPA (`GetHPAMinReplicas`): never 0.
+    pub fn hpa_min_replicas(&self) -> Replicas {
+        Replicas(self.min_replica_count.filter(|&min| min > 0).unwrap_or(1))
+    }
+    /// `maxReplicas` of the HPA (`GetHPAMaxReplicas`).
+    pub fn hpa_max_replicas(&self) -> Replicas {
+        Replicas(self.max_replica_count.unwrap_or(100))
+    }
+    /// `advanced.horizontalPodAutoscalerConfig`.
+    pub fn hpa_config(&self) -> Option<&HorizontalPodAutoscalerConfig> {
+        self.advanced.as_ref()?.horizontal_pod_autoscaler_config.as_ref()
+    }
+    /// `advanced.scalingModifiers` if it says anything (`IsUsingModifiers`).
+    pub fn scaling_modifiers(&self) -> Option<&ScalingModifiers> {
+        let modifiers = self.advanced.as_ref()?.scaling_modifiers.as_ref()?;
+        (*modifiers != ScalingModifiers::default()).then_some(modifiers)
+    }
 }
 
 /// `spec.fallback`.

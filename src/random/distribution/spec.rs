@@ -8,7 +8,7 @@ use crate::problem::Problem;
 use std::sync::Arc;
 
 /// Reads the column of a data file for an `empirical` distribution: file name, column name.
-pub(super) type ReadColumn<'a> = dyn FnMut(&str, &str) -> Result<Vec<f64>, Problem> + 'a;
+pub type ReadColumn<'a> = dyn FnMut(&str, &str) -> Result<Vec<f64>, Problem> + 'a;
 
 /// More entries than this in a table are a mistake, and would take the machine's memory before the run began.
 const ENTRIES_MAX: usize = 10_000_000;
@@ -84,7 +84,7 @@ impl Name {
                 &[&["mean", "cv"], &["median", "sigma"], &["mu", "sigma"], &["mean", "median"]]
             }
             Name::Exponential => &[&["mean"]],
-            Name::Gamma | Name::Weibull => &[&["mean", "cv"], &["shape", "scale"]],
+            Name::Gamma | Name::Weibull => &[&["mean", "cv"], &["mean", "shape"], &["shape", "scale"]],
             Name::Pareto => &[&["alpha", "xm"]],
             Name::Zipf => &[&["s", "n"]],
             Name::Histogram => &[&["pmf"], &["values", "pmf"]],
@@ -115,6 +115,41 @@ impl Name {
         let form =
             |keys: &&[&str]| keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(" and ");
         self.forms().iter().map(form).collect::<Vec<_>>().join(", or ")
+    }
+}
+
+/// How a gamma or Weibull distribution spreads around its mean.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Spread {
+    /// Standard deviation divided by mean.
+    Cv(f64),
+    /// The shape parameter: 1 is the exponential, below 1 is burstier.
+    Shape(f64),
+}
+
+impl Distribution<f64> {
+    /// A gamma distribution by its mean.
+    pub fn gamma(mean: f64, spread: Spread) -> Distribution<f64> {
+        Distribution::empty(Name::Gamma).with_mean(mean, spread)
+    }
+
+    /// A Weibull distribution by its mean.
+    pub fn weibull(mean: f64, spread: Spread) -> Distribution<f64> {
+        Distribution::empty(Name::Weibull).with_mean(mean, spread)
+    }
+
+    /// Zipf's law over the ranks 1 to `n`.
+    pub fn zipf(s: f64, n: u64) -> Distribution<f64> {
+        Distribution { s: Some(s), n: Some(n), ..Distribution::empty(Name::Zipf) }
+    }
+
+    fn with_mean(mut self, mean: f64, spread: Spread) -> Distribution<f64> {
+        self.mean = Some(mean);
+        match spread {
+            Spread::Cv(cv) => self.cv = Some(cv),
+            Spread::Shape(shape) => self.shape = Some(shape),
+        }
+        self
     }
 }
 
@@ -266,23 +301,23 @@ impl<V: Copy + Into<f64>> Distribution<V> {
                 let (low, high) = (self.number("min", self.min)?, self.number("max", self.max)?);
                 Family::Uniform { low, width: finite("max", high - low)? }
             }
-            Name::Normal => self.normal()?,
+            Name::Normal => self.normal_family()?,
             Name::Lognormal => self.lognormal_family()?,
             Name::Exponential => Family::Exponential { mean: self.positive("mean", self.mean)? },
-            Name::Gamma => self.gamma()?,
-            Name::Weibull => self.weibull()?,
+            Name::Gamma => self.gamma_family()?,
+            Name::Weibull => self.weibull_family()?,
             Name::Pareto => Family::Pareto {
                 alpha: self.within("alpha", self.alpha, 0.01, 1e6)?,
                 xm: self.positive("xm", self.xm)?,
             },
-            Name::Zipf => self.zipf()?,
-            Name::Histogram => self.histogram()?,
-            Name::Mixture => self.mixture(read)?,
-            Name::Empirical => self.empirical(read)?,
+            Name::Zipf => self.zipf_family()?,
+            Name::Histogram => self.histogram_family()?,
+            Name::Mixture => self.mixture_family(read)?,
+            Name::Empirical => self.empirical_family(read)?,
         })
     }
 
-    fn normal(&self) -> Result<Family, Problem> {
+    fn normal_family(&self) -> Result<Family, Problem> {
         let mean = self.number("mean", self.mean)?;
         let sd = match self.cv {
             // A negative mean would make a negative standard deviation.
@@ -316,32 +351,37 @@ impl<V: Copy + Into<f64>> Distribution<V> {
         Ok(Family::Lognormal { mu, sigma })
     }
 
-    fn gamma(&self) -> Result<Family, Problem> {
-        let (shape, scale) = match self.cv {
-            Some(_) => {
-                let variance = square(self.within("cv", self.cv, 1e-3, 100.0)?);
-                (1.0 / variance, self.positive("mean", self.mean)? * variance)
-            }
-            None => (self.within("shape", self.shape, 1e-4, 1e6)?, self.positive("scale", self.scale)?),
+    fn gamma_family(&self) -> Result<Family, Problem> {
+        let shape = match self.cv {
+            Some(_) => 1.0 / square(self.within("cv", self.cv, 1e-3, 100.0)?),
+            None => self.within("shape", self.shape, 1e-4, 1e6)?,
+        };
+        let scale = match self.mean {
+            Some(_) => self.positive("mean", self.mean)? / shape,
+            None => self.positive("scale", self.scale)?,
         };
         Ok(Family::Gamma { shape, scale: finite("mean", scale)? })
     }
 
-    fn weibull(&self) -> Result<Family, Problem> {
-        let (shape, scale) = match self.cv {
+    fn weibull_family(&self) -> Result<Family, Problem> {
+        let shape = match self.cv {
             Some(_) => {
                 let cv = self.within("cv", self.cv, 0.002, 400.0)?;
-                let mean = self.positive("mean", self.mean)?;
-                weibull::from_mean_and_cv(mean, cv).ok_or_else(|| {
+                let shape = weibull::shape_of_cv(cv);
+                shape.ok_or_else(|| {
                     Problem::key("cv", format!("no Weibull distribution has a `cv` of {cv}"))
                 })?
             }
-            None => (self.within("shape", self.shape, 0.1, 1000.0)?, self.positive("scale", self.scale)?),
+            None => self.within("shape", self.shape, 0.1, 1000.0)?,
+        };
+        let scale = match self.mean {
+            Some(_) => self.positive("mean", self.mean)? / weibull::unit_mean(shape),
+            None => self.positive("scale", self.scale)?,
         };
         Ok(Family::Weibull { shape, scale: finite("mean", scale)? })
     }
 
-    fn zipf(&self) -> Result<Family, Problem> {
+    fn zipf_family(&self) -> Result<Family, Problem> {
         let s = self.within("s", self.s, 0.0, 100.0)?;
         let n = self.n.unwrap_or_default();
         if n == 0 || n > ENTRIES_MAX as u64 {
@@ -355,7 +395,7 @@ impl<V: Copy + Into<f64>> Distribution<V> {
             .ok_or_else(|| Problem::key("s", "no rank has a positive weight"))
     }
 
-    fn histogram(&self) -> Result<Family, Problem> {
+    fn histogram_family(&self) -> Result<Family, Problem> {
         let pmf = self.pmf.as_deref().unwrap_or_default();
         for (i, p) in pmf.iter().enumerate() {
             // Written so that NaN is refused too.
@@ -390,7 +430,7 @@ impl<V: Copy + Into<f64>> Distribution<V> {
             .ok_or_else(|| Problem::key("pmf", "no value has a positive probability"))
     }
 
-    fn mixture(&self, read: &mut ReadColumn<'_>) -> Result<Family, Problem> {
+    fn mixture_family(&self, read: &mut ReadColumn<'_>) -> Result<Family, Problem> {
         let parts = self.parts.as_deref().unwrap_or_default();
         let mut samplers = Vec::with_capacity(parts.len());
         let mut weights = Vec::with_capacity(parts.len());
@@ -407,7 +447,7 @@ impl<V: Copy + Into<f64>> Distribution<V> {
         Ok(Family::Mixture { pick, weights, parts: samplers })
     }
 
-    fn empirical(&self, read: &mut ReadColumn<'_>) -> Result<Family, Problem> {
+    fn empirical_family(&self, read: &mut ReadColumn<'_>) -> Result<Family, Problem> {
         let (file, column) =
             (self.file.as_deref().unwrap_or_default(), self.column.as_deref().unwrap_or_default());
         let mut values = read(file, column)?;

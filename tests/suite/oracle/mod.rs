@@ -3,7 +3,13 @@
 //! Each kind reads its records from `$DRYSCALE_ORACLES` (laid out as `tests/oracles/`) or from the project's own copy,
 //! goes on after a mismatch, prints the first three, and writes one line `oracle KIND: MATCHED/TOTAL`.
 
+mod hpa_timelines;
+mod keda_executor;
+mod keda_fallback;
+mod pod_deletion;
+mod quantity_milli;
 mod vllm;
+mod promql;
 
 use flate2::read::GzDecoder;
 use std::fs::File;

@@ -1,0 +1,97 @@
+//! `dryscale export`: the ScaledObject of a policy, ready to apply, with a comment that says what was found.
+
+use super::options::ExportOptions;
+use super::sweep::EXPERIMENT;
+use super::{ExitStatus, Failure, output};
+use crate::analysis::Ranking;
+use crate::problem::Problem;
+use crate::report::results::{self, Row};
+use crate::scenario::{self, Draft, InputError, Inputs, SIZE_MAX_BYTES, Scenario, SourceText};
+use std::path::Path;
+
+/// Runs the command.
+pub(super) fn run(options: &ExportOptions) -> Result<ExitStatus, Failure> {
+    let yaml = match (&options.policy, &options.best) {
+        (Some(policy), _) => export_policy(options, policy)?,
+        (None, Some(results)) => export_best(options, results)?,
+        (None, None) => return Err(Failure::Usage("give --policy or --best".to_owned())),
+    };
+    match &options.output {
+        Some(path) => crate::report::replace(path, yaml.as_bytes()).map_err(Failure::Problem)?,
+        None => output::data(&yaml)?,
+    }
+    Ok(ExitStatus::Done)
+}
+
+fn export_policy(options: &ExportOptions, policy: &str) -> Result<String, Failure> {
+    let stdin = (policy == "-").then(|| output::stdin_bytes(SIZE_MAX_BYTES + 1)).transpose()?;
+    let scenario = Draft::load(&Inputs {
+        policy: Some(policy.to_owned()),
+        experiment: options.experiment.clone(),
+        settings: options.overrides.clone(),
+        stdin,
+        ..Inputs::default()
+    })?
+    .scenario(&[])?;
+    let mut comments = vec![made_by(), format!("{}: {}", scenario.policy.name, scenario.policy.summary)];
+    comments.push("Nothing was simulated for this export.".to_owned());
+    Ok(scenario.policy.to_yaml(&comments)?)
+}
+
+fn export_best(options: &ExportOptions, results: &Path) -> Result<String, Failure> {
+    let source = SourceText::read(results)?;
+    let in_results = |problem: Problem| InputError::in_file(source.name(), problem);
+    let rows = results::read(source.text()).map_err(in_results)?;
+    let ranking = Ranking::of(&rows.iter().map(Row::standing).collect::<Vec<_>>());
+    let Some(best) = ranking.best().map(|best| &rows[best]) else {
+        let problem = Problem::whole("no point of this sweep has a result");
+        return Err(in_results(problem.help("look at the column `error`")).into());
+    };
+    let runner_up = ranking.runner_up().map(|second| &rows[second]);
+    let beside = results.with_file_name(EXPERIMENT);
+    let experiment = options.experiment.clone().unwrap_or_else(|| beside.display().to_string());
+    let draft = Draft::load(&Inputs {
+        experiment: Some(experiment),
+        settings: options.overrides.clone(),
+        ..Inputs::default()
+    })?;
+    let settings = best.settings.iter().map(|(key, value)| scenario::Setting::parse(&format!("{key}={value}")));
+    let scenario = draft.scenario(&settings.collect::<Result<Vec<_>, _>>()?)?;
+    Ok(scenario.policy.to_yaml(&findings(&scenario, best, runner_up, rows.len()))?)
+}
+
+/// The comment above an exported manifest, line by line.
+fn findings(scenario: &Scenario, best: &Row, runner_up: Option<&Row>, points: usize) -> Vec<String> {
+    let mut lines = vec![
+        made_by(),
+        format!("{}: {}", scenario.policy.name, scenario.policy.summary),
+        format!("Best of {points} points of the sweep `{}`: {}", scenario.name, scenario.summary),
+        format!("  {}", found(best, scenario.currency())),
+    ];
+    if best.met != Some(true) {
+        lines.push("  It does not meet the SLO; no point of the sweep does.".to_owned());
+    }
+    if let Some(second) = runner_up {
+        let settings = second.settings.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>();
+        lines.push(format!("Runner-up: {} ({})", second.policy, settings.join(", ")));
+        lines.push(format!("  {}", found(second, scenario.currency())));
+    }
+    lines.push(format!("Seed {}; SHA-256 of the inputs:", scenario.seed));
+    lines.extend(scenario.inputs.iter().map(|(role, hash)| format!("  {role} {hash}")));
+    lines
+}
+
+/// What the simulation found about a point, in a line.
+fn found(row: &Row, currency: &str) -> String {
+    let number = |key: &str| row.numbers.get(key).copied().flatten();
+    let share = number("slo.attainment").map(|share| format!("{:.2} % of requests met the SLO", share * 100.0));
+    let ttft = number("ttft_s.p95").map(|seconds| format!("p95 TTFT {seconds:.3} s"));
+    let cost = number("cost").map(|cost| format!("{currency}{cost:.2}"));
+    let hours = number("gpu_hours").map(|hours| format!("{hours:.2} GPU-hours"));
+    let reversals = number("scaling.reversals").map(|count| format!("{count} reversals"));
+    [share, ttft, hours, cost, reversals].into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+fn made_by() -> String {
+    format!("Written by dryscale {}.", env!("CARGO_PKG_VERSION"))
+}

@@ -1,0 +1,155 @@
+//! `dryscale simulate`: one policy over one world, and what it does there.
+
+use super::assertions::Assertions;
+use super::options::{Format, SimulateOptions, WorldOptions};
+use super::progress::Bar;
+use super::worlds::{DraftWorlds, scoring};
+use super::{ExitStatus, Failure, output};
+use crate::analysis::{self, Answer, Bounds, ClassTargets, RunError, Stop, Timeline};
+use crate::report::{self, Folder, Screen};
+use crate::scenario::{Draft, Inputs, Rule, Scenario};
+use crate::simulation::record::{DecisionRecord, Fan, PodRecord, Recorder, RequestRecord, RunTotals, ScaleRecord, TickRecord};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+
+/// What stdin may hold: a policy is a page of text.
+const STDIN_MAX_BYTES: u64 = crate::scenario::SIZE_MAX_BYTES + 1;
+
+/// Runs the command.
+pub(super) fn run(options: &SimulateOptions) -> Result<ExitStatus, Failure> {
+    let assertions = Assertions::parse(&options.assertions)?;
+    let draft = Draft::load(&inputs(&options.world, Some(&options.policy))?)?;
+    let scenario = draft.scenario(&[])?;
+    let progress = Arc::new(AtomicU64::new(0));
+    let (simulated, bar) = (Arc::clone(&progress), bar_of(&scenario));
+    let worlds = DraftWorlds::new(draft, options.world.world.drain).with_listener(move |now| {
+        bar.at(simulated.fetch_max(now.as_millis(), Ordering::Relaxed).max(now.as_millis()));
+    });
+    let scenario = worlds.scenario(&[])?;
+    let seeds = analysis::seeds(scenario.seed, scenario.repetitions);
+    let mut listener = Listener { timeline: Timeline::new(), folder: folder(options, &scenario)? };
+    let answer = in_pool(options.world.world.threads, || {
+        analysis::repeat(&worlds, &[], &seeds, &Stop::new(), Some(&mut listener))
+    })?;
+    let answer = answer.map_err(|error: RunError| worlds.run_failure(error, &command(options)))?;
+    // `None` only where somebody asked to stop, and nobody can.
+    let Some(answer) = answer else { return Ok(ExitStatus::Failed) };
+    if let Some(folder) = listener.folder.take() {
+        folder.finish(&answer).map_err(Failure::Problem)?;
+    }
+    match options.format {
+        Format::Json => output::data(&report::summary_json(&answer))?,
+        Format::Text => output::data(&screen(&scenario, &answer, &listener.timeline, &options.policy)?)?,
+    }
+    assertions.judge(&answer)
+}
+
+/// The names of the command line, for the scenario.
+pub(super) fn inputs(world: &WorldOptions, policy: Option<&str>) -> Result<Inputs, Failure> {
+    let wants_stdin = policy == Some("-") || world.experiment.as_deref() == Some("-");
+    Ok(Inputs {
+        policy: policy.map(str::to_owned),
+        experiment: world.experiment.clone(),
+        model: world.world.model.clone(),
+        trace: world.world.trace.clone(),
+        duration: world.world.duration,
+        seed: world.world.seed,
+        repetitions: world.world.repetitions,
+        settings: world.world.overrides.clone(),
+        stdin: wants_stdin.then(|| output::stdin_bytes(STDIN_MAX_BYTES)).transpose()?,
+    })
+}
+
+/// Runs `work` on so many threads; all cores without a number.
+pub(super) fn in_pool<T: Send>(threads: Option<u16>, work: impl FnOnce() -> T + Send) -> Result<T, Failure> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(usize::from(threads.unwrap_or(0))).build();
+    let pool = pool.map_err(|error| Failure::io("threads", std::io::Error::other(error)))?;
+    Ok(pool.install(work))
+}
+
+fn bar_of(scenario: &Scenario) -> Bar {
+    Bar::new(scenario.duration.as_millis(), "simulating {wide_bar} {percent} %")
+}
+
+fn folder(options: &SimulateOptions, scenario: &Scenario) -> Result<Option<Folder>, Failure> {
+    let Some(wanted) = &options.out else { return Ok(None) };
+    let names = scenario.names()?;
+    let inputs = scenario.copies();
+    let names = report::Names { sources: names.sources, classes: names.classes };
+    let inputs: Vec<report::Input> = inputs
+        .into_iter()
+        .map(|(role, source)| report::Input {
+            role: role.to_owned(),
+            extension: source.extension().to_owned(),
+            bytes: source.text().as_bytes().to_vec(),
+        })
+        .collect();
+    Folder::create(wanted, &inputs, names, !options.no_requests).map(Some).map_err(Failure::Problem)
+}
+
+/// The command that runs the same world again, up to seed and settings.
+fn command(options: &SimulateOptions) -> String {
+    let world = &options.world.world;
+    let mut words = vec![format!("dryscale simulate --policy {}", options.policy)];
+    words.extend(options.world.experiment.iter().map(|name| format!("--experiment {name}")));
+    words.extend(world.model.iter().map(|name| format!("--model {name}")));
+    words.extend(world.trace.iter().map(|path| format!("--trace {}", path.display())));
+    words.extend(world.duration.iter().map(|time| format!("--duration '{}'", humantime::format_duration(*time))));
+    words.extend(world.overrides.iter().map(|setting| format!("--set '{}'", setting.replace('\'', r"'\''"))));
+    words.join(" ")
+}
+
+fn screen(scenario: &Scenario, answer: &Answer, timeline: &Timeline, policy: &str) -> Result<String, Failure> {
+    let classes: Vec<ClassTargets> = scoring(scenario)?.classes;
+    let bounds = match &scenario.policy.rule {
+        Rule::Static(replicas) => Bounds { min: replicas.get(), max: replicas.get() },
+        Rule::ScaledObject(spec) => Bounds { min: spec.min_replicas().get(), max: spec.hpa_max_replicas().get() },
+    };
+    let title = [scenario.policy.name.clone(), scenario.model_title(), format!("vLLM {}", scenario.release)];
+    let next = [
+        ("what instead", "dryscale sweep thresholds".to_owned()),
+        ("take it home", format!("dryscale export --policy {policy}")),
+    ];
+    let next = if matches!(scenario.policy.rule, Rule::Static(_)) { &next[..1] } else { &next[..] };
+    let screen = Screen { title: &title, answer, bounds, timeline, classes: &classes, currency: scenario.currency(), next };
+    Ok(screen.text())
+}
+
+/// Hears the first run: for the picture, and for the folder where one is wanted.
+struct Listener {
+    timeline: Timeline,
+    folder: Option<Folder>,
+}
+
+impl Listener {
+    fn each(&mut self, tell: impl Fn(&mut dyn Recorder)) {
+        tell(&mut self.timeline);
+        if let Some(folder) = &mut self.folder {
+            tell(folder);
+        }
+    }
+}
+
+impl Recorder for Listener {
+    fn request(&mut self, record: &RequestRecord) {
+        self.each(|listener| listener.request(record));
+    }
+    fn decision(&mut self, record: &DecisionRecord) {
+        self.each(|listener| listener.decision(record));
+    }
+    fn scale(&mut self, record: &ScaleRecord) {
+        self.each(|listener| listener.scale(record));
+    }
+    fn tick(&mut self, record: &TickRecord) {
+        self.each(|listener| listener.tick(record));
+    }
+    fn pod(&mut self, record: &PodRecord) {
+        self.each(|listener| listener.pod(record));
+    }
+    fn end(&mut self, totals: &RunTotals) {
+        self.each(|listener| listener.end(totals));
+    }
+    fn wants_decisions(&self) -> bool {
+        self.folder.is_some()
+    }
+}

@@ -1,0 +1,140 @@
+//! `dryscale sweep`: every point of an experiment's grid over the same requests, ranked.
+
+use super::assertions::Assertions;
+use super::options::{Format, SweepOptions, WorldOptions};
+use super::progress::Bar;
+use super::simulate::inputs;
+use super::worlds::{DraftWorlds, bug_report};
+use super::{ExitStatus, Failure, output};
+use crate::analysis::{self, Axis, Journal, Plan, Ranking, Stop, Swept};
+use crate::problem::Problem;
+use crate::report;
+use crate::scenario::{Draft, GateOf, InputError, Origin, SourceText};
+use std::path::Path;
+use std::sync::Arc;
+
+/// What the folder of a sweep holds.
+pub(super) const RESULTS: &str = "results.csv";
+/// A copy of the experiment, for `export --best`.
+pub(super) const EXPERIMENT: &str = "experiment.toml";
+
+/// Runs the command.
+pub(super) fn run(options: &SweepOptions) -> Result<ExitStatus, Failure> {
+    let draft = Draft::load(&inputs(&world(options), options.policy.as_deref())?)?;
+    let grids = grids(&draft, &options.experiment)?;
+    let experiment = draft.experiment_source();
+    let worlds = DraftWorlds::new(draft, options.world.drain);
+    let base = worlds.scenario(&first_point(&grids))?;
+    let seeds = analysis::seeds(base.seed, base.repetitions);
+    let plan = Plan::new(&worlds, &grids, seeds).map_err(|problem| worlds.failure(problem))?;
+    let results = options.out.join(RESULTS);
+    prepare_folder(&options.out, &results)?;
+    let mut journal =
+        Journal::open(&Journal::beside(&results), &plan, options.resume).map_err(Failure::Problem)?;
+    let swept = run_points(&plan, &worlds, &mut journal, options)?;
+    let ranking = swept.ranking();
+    report::replace(&options.out.join(EXPERIMENT), experiment.text().as_bytes()).map_err(Failure::Problem)?;
+    report::replace(&results, report::results::write(&plan, &swept).as_bytes()).map_err(Failure::Problem)?;
+    match options.format {
+        Format::Json => output::data(&report::sweep_json(&plan, &swept, &ranking))?,
+        Format::Text => output::data(&text(&plan, &swept, &ranking, base.currency(), &results))?,
+    }
+    for result in &swept.results {
+        if let Err(bug) = &result.outcome {
+            output::talk(&bug_report(bug, &format!("dryscale simulate --experiment {}", options.experiment)));
+        }
+    }
+    if swept.stopped {
+        let (done, all) = (swept.results.len(), plan.points.len());
+        output::talk(&format!("interrupted: {done} of {all} points are finished; go on with --resume"));
+        return Ok(ExitStatus::Failed);
+    }
+    journal.remove().map_err(Failure::Problem)?;
+    judge(&base.gate.assertions, base.gate.of, &swept, &ranking)
+}
+
+fn world(options: &SweepOptions) -> WorldOptions {
+    WorldOptions { experiment: Some(options.experiment.clone()), world: options.world.clone() }
+}
+
+/// The grids of `[sweep]`, as `analysis` takes them.
+fn grids(draft: &Draft, experiment: &str) -> Result<Vec<Vec<Axis>>, Failure> {
+    let Some(sweep) = draft.sweep() else {
+        let source = SourceText::new("experiment", experiment);
+        let problem = Problem::whole("this experiment has no [sweep], so there is nothing to vary")
+            .help("add `[sweep]` with a key and its values, or run `dryscale simulate`");
+        return Err(InputError::at(&Origin::whole(&source), problem).into());
+    };
+    let axes = |grid: &Vec<crate::scenario::Axis>| {
+        grid.iter().map(|axis| Axis { key: axis.key.clone(), values: axis.values() }).collect()
+    };
+    Ok(sweep.grids.iter().map(axes).collect())
+}
+
+/// Gate, seeds and currency are read from the first point's world.
+fn first_point(grids: &[Vec<Axis>]) -> Vec<analysis::Setting> {
+    let first = |axis: &Axis| Some(analysis::Setting { key: axis.key.clone(), value: axis.values.first()?.clone() });
+    grids.first().into_iter().flatten().filter_map(first).collect()
+}
+
+/// Finds out before the work starts whether its results can be written.
+fn prepare_folder(folder: &Path, results: &Path) -> Result<(), Failure> {
+    std::fs::create_dir_all(folder).map_err(|error| Failure::io(folder.display().to_string(), error))?;
+    report::results::may_replace(results).map_err(Failure::Problem)
+}
+
+fn run_points(
+    plan: &Plan,
+    worlds: &DraftWorlds,
+    journal: &mut Journal,
+    options: &SweepOptions,
+) -> Result<Swept, Failure> {
+    let stop = Arc::new(Stop::new());
+    let asked = Arc::clone(&stop);
+    // Without the handler Ctrl-C still ends the program, and the journal keeps what is finished.
+    if ctrlc::set_handler(move || asked.ask()).is_err() {
+        output::talk("Ctrl-C cannot be caught here; what is finished is kept all the same");
+    }
+    let bar = Bar::new(plan.points.len() as u64, "{pos}/{len} points {wide_bar} {msg}");
+    let threads = usize::from(options.world.threads.unwrap_or(0));
+    let swept = analysis::sweep(plan, worlds, journal, threads, &stop, &|progress| bar.sweep(progress));
+    bar.finish();
+    swept.map_err(|problem| worlds.failure(problem))
+}
+
+fn text(plan: &Plan, swept: &Swept, ranking: &Ranking, currency: &str, results: &Path) -> String {
+    let table = report::table(plan, swept, ranking, currency);
+    let results = results.display();
+    format!("{table}\nresults   {results}\nexport    dryscale export --best {results}\n")
+}
+
+fn judge(
+    assertions: &[crate::scenario::Assertion],
+    of: GateOf,
+    swept: &Swept,
+    ranking: &Ranking,
+) -> Result<ExitStatus, Failure> {
+    if assertions.is_empty() {
+        return Ok(ExitStatus::Done);
+    }
+    let gate = Assertions::of(assertions.to_vec());
+    let points: Vec<usize> = match of {
+        GateOf::Best => ranking.best().into_iter().collect(),
+        GateOf::Every => (0..swept.results.len()).collect(),
+    };
+    if points.is_empty() {
+        output::talk("the gate has no point to judge");
+        return Ok(ExitStatus::Failed);
+    }
+    let mut status = ExitStatus::Done;
+    for point in points {
+        let judged = match &swept.results[point].outcome {
+            Ok(answer) => gate.judge(answer)?,
+            Err(_) => ExitStatus::Failed,
+        };
+        if judged == ExitStatus::Failed {
+            status = judged;
+        }
+    }
+    Ok(status)
+}

@@ -1,0 +1,138 @@
+//! The worlds of a command: a draft, the settings of a point, and a seed become a run.
+
+use super::Failure;
+use crate::analysis::{self, Bug, ClassTargets, RunError, Scoring, Worlds};
+use crate::problem::Problem;
+use crate::scenario::{self, Draft, InputError, Scenario};
+use crate::simulation::World;
+use crate::simulation::record::Recorder;
+use crate::simulation::summary::Provenance;
+use crate::units::SimTime;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Hears the simulated time of a run now and then.
+type Listener = dyn Fn(SimTime) + Sync + Send;
+
+/// Runs the worlds of one draft.
+pub(super) struct DraftWorlds {
+    draft: Draft,
+    drain: bool,
+    listener: Option<Box<Listener>>,
+    scenarios: Mutex<BTreeMap<String, Arc<Scenario>>>,
+    /// The first error with its place in the user's files, of which `analysis` sees the message only.
+    error: Mutex<Option<InputError>>,
+}
+
+impl DraftWorlds {
+    pub(super) fn new(draft: Draft, drain: bool) -> Self {
+        DraftWorlds { draft, drain, listener: None, scenarios: Mutex::default(), error: Mutex::default() }
+    }
+
+    /// Lets `listener` hear how far a run is.
+    pub(super) fn with_listener(mut self, listener: impl Fn(SimTime) + Sync + Send + 'static) -> Self {
+        self.listener = Some(Box::new(listener));
+        self
+    }
+
+    /// The draft.
+    pub(super) fn draft(&self) -> &Draft {
+        &self.draft
+    }
+
+    /// The scenario of a point; built once.
+    pub(super) fn scenario(&self, settings: &[analysis::Setting]) -> Result<Arc<Scenario>, InputError> {
+        let key = settings.iter().map(|setting| format!("{}={}\n", setting.key, setting.value)).collect::<String>();
+        if let Some(known) = lock(&self.scenarios).get(&key) {
+            return Ok(Arc::clone(known));
+        }
+        let settings = settings.iter().map(|setting| scenario::Setting::of(&setting.key, &setting.value));
+        let scenario = Arc::new(self.draft.scenario(&settings.collect::<Result<Vec<_>, _>>()?)?);
+        lock(&self.scenarios).insert(key, Arc::clone(&scenario));
+        Ok(scenario)
+    }
+
+    fn keep(&self, error: InputError) -> Problem {
+        let problem = Problem::whole(error.message());
+        lock(&self.error).get_or_insert(error);
+        problem
+    }
+
+    /// What the user is told of a problem that came back through `analysis`.
+    pub(super) fn failure(&self, problem: Problem) -> Failure {
+        match lock(&self.error).take() {
+            Some(error) => error.into(),
+            None => Failure::Problem(problem),
+        }
+    }
+
+    /// What the user is told of a run that gave no summary. `command` runs the world again, without settings.
+    pub(super) fn run_failure(&self, error: RunError, command: &str) -> Failure {
+        match error {
+            RunError::Input(problem) => self.failure(problem),
+            RunError::Bug(bug) => Failure::Bug(bug_report(&bug, command)),
+        }
+    }
+}
+
+/// A panic, and how to see it again.
+pub(super) fn bug_report(bug: &Bug, command: &str) -> String {
+    format!("{bug}\n  replay: {}", bug.replay(command))
+}
+
+impl Worlds for DraftWorlds {
+    fn scoring(&self, settings: &[analysis::Setting]) -> Result<Scoring, Problem> {
+        let scenario = self.scenario(settings).map_err(|error| self.keep(error))?;
+        scoring(&scenario).map_err(|error| self.keep(error))
+    }
+
+    fn run(&self, settings: &[analysis::Setting], seed: u64, recorder: &mut dyn Recorder) -> Result<(), Problem> {
+        let scenario = self.scenario(settings).map_err(|error| self.keep(error))?;
+        let mut setup = scenario.setup(seed).map_err(|error| self.keep(error))?;
+        setup.drain = self.drain;
+        let mut progress = |now: SimTime| {
+            if let Some(listener) = &self.listener {
+                listener(now);
+            }
+            true
+        };
+        World::new(setup, recorder)
+            .and_then(|world| world.run(&mut progress))
+            .map_err(|problem| self.keep(scenario.locate_workload(problem)))
+    }
+}
+
+/// How the runs of a scenario are judged.
+pub(super) fn scoring(scenario: &Scenario) -> Result<Scoring, InputError> {
+    let classes = scenario.classes()?;
+    Ok(Scoring {
+        policy: scenario.policy.name.clone(),
+        summary: scenario.policy.summary.clone(),
+        classes: classes
+            .iter()
+            .map(|class| ClassTargets {
+                name: class.name.clone(),
+                ttft: class.slo.ttft,
+                tpot: class.slo.tpot,
+                e2e: class.slo.e2e,
+                attainment: class.slo.attainment,
+            })
+            .collect(),
+        warmup: scenario.measure.warmup.duration(),
+        duration: scenario.duration,
+        price_per_gpu_hour: scenario.price_per_gpu_hour(),
+        bill: match scenario.cost.bill {
+            scenario::Bill::Gpu => analysis::Bill::Gpu,
+            scenario::Bill::Node => analysis::Bill::Node,
+        },
+        provenance: Provenance {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            seed: scenario.seed,
+            inputs: scenario.inputs.clone(),
+        },
+    })
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

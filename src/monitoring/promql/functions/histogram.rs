@@ -1,0 +1,201 @@
+//! `histogram_quantile` of classic histograms (promql/quantile.go).
+
+use super::super::eval::Evaluation;
+use super::super::plan::{LabelRule, Scalar, Vector};
+use super::super::semantics::Semantics;
+use super::super::value::{ExecutionError, LabelTable, LabelsId, Sample};
+use crate::monitoring::labels::{BUCKET_LABEL, METRIC_NAME};
+
+/// Bucket counts that differ by less than this share of their sum are taken for equal.
+const SMALL_DELTA: f64 = 1e-12;
+
+/// `histogram_quantile(q, buckets)` with what it knows of the label sets that it has met.
+#[derive(Clone, Debug)]
+pub(in super::super) struct HistogramQuantile {
+    pub(in super::super) quantile: Scalar,
+    pub(in super::super) of: Vector,
+    /// What tells histograms apart: all labels but `le`.
+    group: LabelRule,
+    /// What is left on the answer: neither `le` nor the metric's name.
+    answer: LabelRule,
+    /// The `le` of each label set, by its handle: outer `None` is not looked at yet, inner is not a number.
+    bounds: Vec<Option<Option<f64>>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Bucket {
+    upper_bound: f64,
+    count: f64,
+}
+
+impl HistogramQuantile {
+    pub(in super::super) fn new(quantile: Scalar, of: Vector) -> Self {
+        let le = BUCKET_LABEL.to_owned();
+        HistogramQuantile {
+            quantile,
+            of,
+            group: LabelRule::drop_only(vec![le.clone()]),
+            answer: LabelRule::drop_only(vec![le, METRIC_NAME.to_owned()]),
+            bounds: Vec::new(),
+        }
+    }
+
+    pub(in super::super) fn evaluate(
+        &mut self,
+        evaluation: &mut Evaluation<'_>,
+        now: i64,
+    ) -> Result<Vec<Sample>, ExecutionError> {
+        let q = evaluation.scalar(&mut self.quantile, now)?;
+        let vector = evaluation.vector(&mut self.of, now)?;
+        let mut histograms: Vec<(LabelsId, Vec<Bucket>)> = Vec::new();
+        evaluation.marks.restart();
+        for sample in &vector {
+            // A sample whose `le` is no number is no bucket.
+            let Some(upper_bound) = self.upper_bound(sample.labels, evaluation.table) else { continue };
+            let group = self.group.apply(sample.labels, evaluation.table);
+            let at = evaluation.marks.get(group).unwrap_or_else(|| {
+                evaluation.marks.set(group, histograms.len());
+                histograms.push((sample.labels, Vec::new()));
+                histograms.len() - 1
+            });
+            histograms[at].1.push(Bucket { upper_bound, count: sample.value });
+        }
+        let mut answers = Vec::with_capacity(histograms.len());
+        for (labels, mut buckets) in histograms {
+            let labels = self.answer.apply(labels, evaluation.table);
+            answers.push(Sample { labels, value: bucket_quantile(q, &mut buckets, evaluation.rules) });
+        }
+        evaluation.unique(answers)
+    }
+
+    fn upper_bound(&mut self, labels: LabelsId, table: &LabelTable) -> Option<f64> {
+        if self.bounds.len() <= labels.index() {
+            self.bounds.resize(labels.index() + 1, None);
+        }
+        *self.bounds[labels.index()].get_or_insert_with(|| table.get(labels).get(BUCKET_LABEL).parse().ok())
+    }
+}
+
+/// The `q`-quantile of one histogram, by linear interpolation inside a bucket (`BucketQuantile`).
+fn bucket_quantile(q: f64, buckets: &mut Vec<Bucket>, rules: &Semantics) -> f64 {
+    if q.is_nan() {
+        return f64::NAN;
+    }
+    if q < 0.0 {
+        return f64::NEG_INFINITY;
+    }
+    if q > 1.0 {
+        return f64::INFINITY;
+    }
+    buckets.sort_by(|a, b| a.upper_bound.total_cmp(&b.upper_bound));
+    if buckets.last().is_none_or(|last| last.upper_bound != f64::INFINITY) {
+        return f64::NAN;
+    }
+    merge_equal_bounds(buckets);
+    make_monotonic(buckets, rules);
+    let last = buckets.len() - 1;
+    let total = buckets[last].count;
+    if buckets.len() < 2 || total == 0.0 {
+        return f64::NAN;
+    }
+    let mut rank = q * total;
+    let at = buckets[..last].partition_point(|bucket| !(bucket.count >= rank));
+    if at == last {
+        // Above the highest finite bound nothing is known.
+        return buckets[last - 1].upper_bound;
+    }
+    let Bucket { upper_bound: end, mut count } = buckets[at];
+    if at == 0 && end <= 0.0 {
+        return end;
+    }
+    let mut start = 0.0;
+    if at > 0 {
+        start = buckets[at - 1].upper_bound;
+        count -= buckets[at - 1].count;
+        rank -= buckets[at - 1].count;
+    }
+    start + (end - start) * (rank / count)
+}
+
+/// Adds buckets whose bounds were written differently, `1` and `1.0`.
+fn merge_equal_bounds(buckets: &mut Vec<Bucket>) {
+    buckets.dedup_by(|next, kept| {
+        let same = next.upper_bound == kept.upper_bound;
+        if same {
+            kept.count += next.count;
+        }
+        same
+    });
+}
+
+/// Counts may not fall towards higher bounds; they do where scrapes tear a histogram, or by rounding.
+fn make_monotonic(buckets: &mut [Bucket], rules: &Semantics) {
+    let Some(first) = buckets.first() else { return };
+    let mut highest = first.count;
+    for bucket in &mut buckets[1..] {
+        let by_rounding = rules.small_delta_tolerance && almost_equal(highest, bucket.count);
+        if by_rounding || bucket.count < highest {
+            bucket.count = highest;
+        } else {
+            highest = bucket.count;
+        }
+    }
+}
+
+/// `almost.Equal` (util/almost/almost.go) with the tolerance of histograms.
+fn almost_equal(a: f64, b: f64) -> bool {
+    if a == b || (a.is_nan() && b.is_nan()) {
+        return true;
+    }
+    let (sum, difference) = (a.abs() + b.abs(), (a - b).abs());
+    if a == 0.0 || b == 0.0 || sum < f64::MIN_POSITIVE {
+        return difference < SMALL_DELTA * f64::MIN_POSITIVE;
+    }
+    difference / sum.min(f64::MAX) < SMALL_DELTA
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::semantics::Release;
+    use super::*;
+
+    fn quantile(q: f64, buckets: &[(f64, f64)]) -> f64 {
+        let mut buckets: Vec<Bucket> =
+            buckets.iter().map(|&(upper_bound, count)| Bucket { upper_bound, count }).collect();
+        bucket_quantile(q, &mut buckets, &Release::V3_5.semantics())
+    }
+
+    const INF: f64 = f64::INFINITY;
+
+    #[test]
+    fn inside_a_bucket_the_quantile_is_linear() {
+        let buckets = [(INF, 20.0), (1.0, 10.0), (2.0, 20.0)];
+        assert_eq!((quantile(0.25, &buckets), quantile(0.75, &buckets)), (0.5, 1.5));
+        assert_eq!((quantile(0.0, &buckets), quantile(1.0, &buckets)), (0.0, 2.0));
+    }
+
+    #[test]
+    fn above_the_highest_bound_the_answer_saturates() {
+        assert_eq!(quantile(0.95, &[(1.0, 10.0), (2560.0, 10.0), (INF, 100.0)]), 2560.0);
+    }
+
+    #[test]
+    fn what_is_no_histogram_is_nan() {
+        assert!(quantile(0.5, &[(1.0, 3.0), (2.0, 5.0)]).is_nan(), "no +Inf");
+        assert!(quantile(0.5, &[(INF, 5.0)]).is_nan(), "only +Inf");
+        assert!(quantile(0.5, &[(1.0, 0.0), (INF, 0.0)]).is_nan(), "nothing observed");
+        assert!(quantile(f64::NAN, &[(1.0, 3.0), (INF, 5.0)]).is_nan());
+        assert_eq!((quantile(-0.1, &[(INF, 1.0)]), quantile(1.1, &[(INF, 1.0)])), (-INF, INF));
+    }
+
+    #[test]
+    fn a_lowest_bucket_below_zero_gives_its_bound() {
+        assert_eq!(quantile(0.1, &[(-1.0, 5.0), (1.0, 10.0), (INF, 10.0)]), -1.0);
+    }
+
+    #[test]
+    fn equal_bounds_are_added_and_falling_counts_lifted() {
+        assert_eq!(quantile(0.5, &[(1.0, 2.0), (1.0, 3.0), (INF, 10.0)]), 1.0);
+        assert_eq!(quantile(0.5, &[(1.0, 8.0), (2.0, 4.0), (INF, 16.0)]), 1.0);
+    }
+}

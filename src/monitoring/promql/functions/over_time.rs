@@ -1,0 +1,123 @@
+//! Aggregations over the samples of one series: `avg_over_time` and its family.
+
+use super::super::sum::{Compensated, mean, quantile as quantile_of};
+use super::Window;
+
+/// `avg_over_time`.
+pub(in super::super) fn avg(window: &Window<'_>, _: &[f64]) -> Option<f64> {
+    Some(mean(values(window), window.rules.compensated_sum, true))
+}
+
+/// `sum_over_time`.
+pub(in super::super) fn sum(window: &Window<'_>, _: &[f64]) -> Option<f64> {
+    let mut sum = Compensated::default();
+    values(window).for_each(|value| sum.add(value));
+    Some(sum.total())
+}
+
+/// `max_over_time`: any number beats NaN.
+pub(in super::super) fn max(window: &Window<'_>, _: &[f64]) -> Option<f64> {
+    values(window).reduce(|best, value| if value > best || best.is_nan() { value } else { best })
+}
+
+/// `min_over_time`: any number beats NaN.
+pub(in super::super) fn min(window: &Window<'_>, _: &[f64]) -> Option<f64> {
+    values(window).reduce(|best, value| if value < best || best.is_nan() { value } else { best })
+}
+
+/// `count_over_time`.
+pub(in super::super) fn count(window: &Window<'_>, _: &[f64]) -> Option<f64> {
+    Some(window.points.len() as f64)
+}
+
+/// `last_over_time`.
+pub(in super::super) fn last(window: &Window<'_>, _: &[f64]) -> Option<f64> {
+    window.points.last().map(|point| point.value)
+}
+
+/// `present_over_time`.
+pub(in super::super) fn present(_: &Window<'_>, _: &[f64]) -> Option<f64> {
+    Some(1.0)
+}
+
+/// `quantile_over_time(q, …)`.
+pub(in super::super) fn quantile(window: &Window<'_>, arguments: &[f64]) -> Option<f64> {
+    Some(quantile_of(arguments[0], &mut values(window).collect::<Vec<_>>()))
+}
+
+/// `mad_over_time`: the median of the distances from the median.
+pub(in super::super) fn mad(window: &Window<'_>, _: &[f64]) -> Option<f64> {
+    let mut numbers: Vec<f64> = values(window).collect();
+    let median = quantile_of(0.5, &mut numbers);
+    numbers.iter_mut().for_each(|value| *value = (*value - median).abs());
+    Some(quantile_of(0.5, &mut numbers))
+}
+
+/// `resets`: how often the value fell.
+pub(in super::super) fn resets(window: &Window<'_>, _: &[f64]) -> Option<f64> {
+    Some(pairs(window).filter(|(before, after)| after < before).count() as f64)
+}
+
+/// `changes`: how often the value changed; from NaN to NaN it does not.
+pub(in super::super) fn changes(window: &Window<'_>, _: &[f64]) -> Option<f64> {
+    let changed = |&(before, after): &(f64, f64)| before != after && !(before.is_nan() && after.is_nan());
+    Some(pairs(window).filter(changed).count() as f64)
+}
+
+fn values<'a>(window: &Window<'a>) -> impl Iterator<Item = f64> + use<'a> {
+    window.points.iter().map(|point| point.value)
+}
+
+fn pairs<'a>(window: &Window<'a>) -> impl Iterator<Item = (f64, f64)> + use<'a> {
+    window.points.windows(2).map(|pair| (pair[0].value, pair[1].value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::semantics::Release;
+    use super::super::super::value::Point;
+    use super::*;
+
+    fn over(values: &[f64], f: fn(&Window<'_>, &[f64]) -> Option<f64>, arguments: &[f64]) -> f64 {
+        let points: Vec<Point> =
+            values.iter().zip(0..).map(|(&value, i)| Point { t: i * 1000, value }).collect();
+        let rules = Release::V3_5.semantics();
+        f(&Window { points: &points, start: 0, end: 9000, now: 9000, rules: &rules }, arguments)
+            .expect("a value")
+    }
+
+    #[test]
+    fn nan_gives_way_to_any_number_in_min_and_max_and_to_none_in_sums() {
+        let values = [f64::NAN, 3.0, -1.0, f64::NAN];
+        assert_eq!((over(&values, max, &[]), over(&values, min, &[])), (3.0, -1.0));
+        assert!(over(&[f64::NAN], max, &[]).is_nan());
+        assert!(over(&values, sum, &[]).is_nan() && over(&values, avg, &[]).is_nan());
+        assert_eq!((over(&values, count, &[]), over(&values, present, &[])), (4.0, 1.0));
+    }
+
+    #[test]
+    fn sums_keep_what_large_terms_would_swallow() {
+        assert_eq!(over(&[1.0, 1e100, 1.0, -1e100], sum, &[]), 2.0);
+        assert_eq!(over(&[1.0, 1e100, 1.0, -1e100], avg, &[]), 0.5);
+        assert_eq!(over(&[1.7e308, 1.7e308], avg, &[]), 1.7e308);
+        assert_eq!(over(&[f64::INFINITY, 1.0], sum, &[]), f64::INFINITY);
+    }
+
+    #[test]
+    fn quantiles_interpolate_and_run_to_infinity_outside_0_to_1() {
+        let values = [4.0, 1.0, 2.0, 3.0];
+        assert_eq!(over(&values, quantile, &[0.5]), 2.5);
+        assert_eq!(over(&values, quantile, &[-0.1]), f64::NEG_INFINITY);
+        assert_eq!(over(&values, quantile, &[1.1]), f64::INFINITY);
+        assert!(over(&values, quantile, &[f64::NAN]).is_nan());
+        assert_eq!(over(&[1.0, 1.0, 4.0, 9.0, 2.0], mad, &[]), 1.0);
+    }
+
+    #[test]
+    fn changes_and_resets_count_pairs() {
+        let values = [1.0, 1.0, 3.0, f64::NAN, f64::NAN, 2.0, 0.0];
+        assert_eq!(over(&values, changes, &[]), 4.0);
+        assert_eq!(over(&values, resets, &[]), 1.0);
+        assert_eq!(over(&values, last, &[]), 0.0);
+    }
+}

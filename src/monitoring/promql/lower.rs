@@ -1,0 +1,496 @@
+//! From the parser's tree to a [`Plan`]: types checked, functions found, what is not supported refused by name.
+
+use super::aggregation::{self, Aggregate, Aggregator};
+use super::binary::{Cardinality, Matched, Operator, SetOperation, SetOperator};
+use super::functions::histogram::HistogramQuantile;
+use super::functions::label::{LabelJoin, LabelReplace};
+use super::functions::{self, Body, Form, Function, math};
+use super::matcher::{MatchOp, Matcher};
+use super::place::Source;
+use super::plan::{LabelRule, Plan, Range, Scalar, Vector};
+use super::reads::{Read, Scope};
+use super::selector::{At, Selector, Shift};
+use super::value::Memo;
+use super::{QueryOptions, Semantics};
+use crate::monitoring::labels::{Labels, LabelsBuilder, METRIC_NAME};
+use crate::problem::Problem;
+use promql_parser::label as parsed;
+use promql_parser::parser::token::{self, TokenId};
+use promql_parser::parser::{
+    AggregateExpr, AtModifier, BinModifier, BinaryExpr, Call, Expr, LabelModifier, MatrixSelector, Offset,
+    SubqueryExpr, VectorMatchCardinality, VectorSelector,
+};
+use regex::Regex;
+use rustc_hash::FxHashMap;
+use std::time::{Duration, SystemTime};
+
+/// The longest range, offset or step: a hundred years.
+const DURATION_MAX_MS: i64 = 100 * 365 * 86_400_000;
+
+/// The most evaluations that nested subqueries may ask for together: Prometheus' own limit on the points of a range.
+const STEPS_MAX: i64 = 11_000;
+
+/// A tree on its way to a plan.
+pub(super) struct Lowering<'s> {
+    source: &'s Source<'s>,
+    options: QueryOptions,
+    rules: Semantics,
+    /// What the subqueries around the current node add.
+    scope: Scope,
+    /// What the selectors so far read.
+    pub(super) reads: Vec<Read>,
+}
+
+impl<'s> Lowering<'s> {
+    pub(super) fn new(source: &'s Source<'s>, options: QueryOptions) -> Self {
+        let rules = options.release.semantics();
+        Lowering { source, options, rules, scope: Scope::default(), reads: Vec::new() }
+    }
+
+    /// The plan of `expr`.
+    pub(super) fn plan(&mut self, expr: &Expr) -> Result<Plan, Problem> {
+        Ok(match expr {
+            Expr::Paren(paren) => self.plan(&paren.expr)?,
+            Expr::NumberLiteral(number) => Plan::Scalar(Scalar::Number(number.val)),
+            Expr::StringLiteral(text) => Plan::Text(text.val.clone()),
+            Expr::VectorSelector(selector) => Plan::Vector(Vector::Select(self.selector(selector, 0)?)),
+            Expr::MatrixSelector(matrix) => Plan::Range(self.matrix(matrix)?),
+            Expr::Subquery(subquery) => Plan::Range(self.subquery(subquery)?),
+            Expr::Unary(unary) => match self.plan(&unary.expr)? {
+                Plan::Scalar(of) => Plan::Scalar(Scalar::Negated(Box::new(of))),
+                Plan::Vector(of) => {
+                    let (of, arguments) = (Box::new(of), Vec::new());
+                    Plan::Vector(Vector::EachSample { function: math::negate, of, arguments })
+                }
+                other => return Err(self.wrong_type("-", "a number or an instant vector", &other)),
+            },
+            Expr::Binary(binary) => self.binary(binary)?,
+            Expr::Aggregate(aggregate) => Plan::Vector(self.aggregate(aggregate)?),
+            Expr::Call(call) => self.call(call)?,
+            Expr::Extension(_) => {
+                return Err(self.unsupported("extension", "extensions of PromQL are not supported"));
+            }
+        })
+    }
+
+    fn vector(&mut self, expr: &Expr, for_word: &str) -> Result<Vector, Problem> {
+        match self.plan(expr)? {
+            Plan::Vector(vector) => Ok(vector),
+            other => Err(self.wrong_type(for_word, "an instant vector", &other)),
+        }
+    }
+
+    fn scalar(&mut self, expr: &Expr, for_word: &str) -> Result<Scalar, Problem> {
+        match self.plan(expr)? {
+            Plan::Scalar(scalar) => Ok(scalar),
+            other => Err(self.wrong_type(for_word, "a number", &other)),
+        }
+    }
+
+    fn range(&mut self, expr: &Expr, for_word: &str) -> Result<Range, Problem> {
+        match self.plan(expr)? {
+            Plan::Range(range) => Ok(range),
+            other => Err(self.wrong_type(for_word, "a range vector", &other)),
+        }
+    }
+
+    fn text(&mut self, expr: &Expr, for_word: &str) -> Result<String, Problem> {
+        match self.plan(expr)? {
+            Plan::Text(text) => Ok(text),
+            other => Err(self.wrong_type(for_word, "a text", &other)),
+        }
+    }
+
+    fn wrong_type(&self, word: &str, want: &str, got: &Plan) -> Problem {
+        let got = match got {
+            Plan::Scalar(_) => "a number",
+            Plan::Vector(_) => "an instant vector",
+            Plan::Range(_) => "a range vector",
+            Plan::Text(_) => "a text",
+        };
+        self.source.problem_at_word(word, format!("`{word}` takes {want}, not {got}"))
+    }
+
+    fn unsupported(&self, word: &str, message: impl Into<String>) -> Problem {
+        self.source.problem_at_word(word, message)
+    }
+
+    // Selectors.
+
+    /// `range` in milliseconds is what a range adds to how far the selector looks back.
+    fn selector(&mut self, read: &VectorSelector, range: i64) -> Result<Selector, Problem> {
+        if !read.matchers.or_matchers.is_empty() {
+            return Err(self
+                .unsupported("or", "`or` between matchers is not PromQL")
+                .help("use `=~\"a|b\"`"));
+        }
+        let mut matchers: Vec<Matcher> = read.name.iter().map(|name| Matcher::metric(name)).collect();
+        for matcher in &read.matchers.matchers {
+            matchers.push(self.matcher(matcher)?);
+        }
+        let shift = self.shift(read.at.as_ref(), read.offset.as_ref())?;
+        self.reads
+            .push(Read { matchers: matchers.clone(), look_behind: self.scope.look_behind(shift, range) });
+        Ok(Selector::new(matchers, shift))
+    }
+
+    fn matcher(&self, read: &parsed::Matcher) -> Result<Matcher, Problem> {
+        Matcher::new(read, &self.rules).map_err(|error| {
+            let span = self.source.span_of_matcher(&read.name, &read.value);
+            self.source.problem(span, format!("the regular expression cannot be used: {error}"))
+        })
+    }
+
+    fn matrix(&mut self, read: &MatrixSelector) -> Result<Range, Problem> {
+        let range = self.milliseconds(read.range)?;
+        Ok(Range::Select { selector: self.selector(&read.vs, range)?, range })
+    }
+
+    fn subquery(&mut self, read: &SubqueryExpr) -> Result<Range, Problem> {
+        let range = self.milliseconds(read.range)?;
+        let step = read.step.map(|step| self.milliseconds(step)).transpose()?;
+        let shift = self.shift(read.at.as_ref(), read.offset.as_ref())?;
+        let each = step.unwrap_or(self.options.evaluation_interval.as_millis() as i64).max(1);
+        let inner = self.scope.inside(shift, range, each);
+        if inner.steps > STEPS_MAX {
+            let message = format!("the subquery asks for {} evaluations at a time", inner.steps);
+            let span = self.source.span_of_sign(":");
+            return Err(self
+                .source
+                .problem(span, message)
+                .help(format!("the most is {STEPS_MAX}: a longer step")));
+        }
+        let outer = std::mem::replace(&mut self.scope, inner);
+        let of = self.vector(&read.expr, ":");
+        self.scope = outer;
+        Ok(Range::Subquery { of: Box::new(of?), shift, range, step })
+    }
+
+    fn shift(&self, at: Option<&AtModifier>, offset: Option<&Offset>) -> Result<Shift, Problem> {
+        let at = match at {
+            None => At::Now,
+            Some(AtModifier::Start | AtModifier::End) => At::Query,
+            Some(AtModifier::At(time)) => At::Fixed(self.instant(*time)?),
+        };
+        let offset = match offset {
+            None => 0,
+            Some(Offset::Pos(back)) => self.milliseconds(*back)?,
+            Some(Offset::Neg(forward)) => -self.milliseconds(*forward)?,
+        };
+        Ok(Shift { at, offset })
+    }
+
+    fn milliseconds(&self, duration: Duration) -> Result<i64, Problem> {
+        let ms = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        if ms > DURATION_MAX_MS {
+            return Err(self
+                .source
+                .problem((0, self.source.text.len()), "a duration is longer than a hundred years"));
+        }
+        if ms == 0 {
+            return Err(self
+                .source
+                .problem((0, self.source.text.len()), "a duration is shorter than a millisecond"));
+        }
+        Ok(ms)
+    }
+
+    fn instant(&self, time: SystemTime) -> Result<i64, Problem> {
+        let (sign, distance) = match time.duration_since(SystemTime::UNIX_EPOCH) {
+            Ok(after) => (1, after),
+            Err(before) => (-1, before.duration()),
+        };
+        match i64::try_from(distance.as_millis()) {
+            Ok(ms) if ms <= 100 * DURATION_MAX_MS => Ok(sign * ms),
+            _ => Err(self.source.problem(self.source.span_of_sign("@"), "the instant is too far away")),
+        }
+    }
+
+    // Operators.
+
+    fn binary(&mut self, read: &BinaryExpr) -> Result<Plan, Problem> {
+        let modifier = read.modifier.clone().unwrap_or_default();
+        if modifier.fill_values != Default::default() {
+            let word =
+                if modifier.fill_values.lhs == modifier.fill_values.rhs { "fill" } else { "fill_left" };
+            return Err(self.unsupported(word, "`fill` modifiers are not supported; Prometheus 3.5 has none"));
+        }
+        let sign = read.op.to_string();
+        let (left, right) = (self.plan(&read.lhs)?, self.plan(&read.rhs)?);
+        let returns_bool = modifier.return_bool;
+        match (left, right) {
+            (Plan::Scalar(left), Plan::Scalar(right)) => {
+                let operator = self.operator(read.op.id(), &sign)?;
+                Ok(Plan::Scalar(Scalar::Binary { operator, left: Box::new(left), right: Box::new(right) }))
+            }
+            (Plan::Vector(vector), Plan::Scalar(scalar)) => {
+                let (operator, vector) = (self.operator(read.op.id(), &sign)?, Box::new(vector));
+                Ok(Plan::Vector(Vector::WithScalar {
+                    operator,
+                    vector,
+                    scalar,
+                    swapped: false,
+                    returns_bool,
+                }))
+            }
+            (Plan::Scalar(scalar), Plan::Vector(vector)) => {
+                let (operator, vector) = (self.operator(read.op.id(), &sign)?, Box::new(vector));
+                Ok(Plan::Vector(Vector::WithScalar { operator, vector, scalar, swapped: true, returns_bool }))
+            }
+            (Plan::Vector(left), Plan::Vector(right)) => Ok(Plan::Vector(match set_operator(read.op.id()) {
+                Some(operator) => {
+                    let signature = signature(&modifier);
+                    Vector::Set(Box::new(SetOperation { operator, left, right, signature }))
+                }
+                None => {
+                    let operator = self.operator(read.op.id(), &sign)?;
+                    Vector::Matched(Box::new(matched(operator, left, right, &modifier)))
+                }
+            })),
+            (Plan::Scalar(_) | Plan::Vector(_), other) | (other, _) => {
+                Err(self.wrong_type(&sign, "numbers and instant vectors", &other))
+            }
+        }
+    }
+
+    fn operator(&self, id: TokenId, sign: &str) -> Result<Operator, Problem> {
+        Ok(match id {
+            token::T_ADD => Operator::Add,
+            token::T_SUB => Operator::Sub,
+            token::T_MUL => Operator::Mul,
+            token::T_DIV => Operator::Div,
+            token::T_MOD => Operator::Mod,
+            token::T_POW => Operator::Pow,
+            token::T_ATAN2 => Operator::Atan2,
+            token::T_EQLC => Operator::Equal,
+            token::T_NEQ => Operator::NotEqual,
+            token::T_GTR => Operator::Greater,
+            token::T_LSS => Operator::Less,
+            token::T_GTE => Operator::GreaterOrEqual,
+            token::T_LTE => Operator::LessOrEqual,
+            _ => return Err(self.unsupported(sign, format!("the operator `{sign}` is not supported"))),
+        })
+    }
+
+    // Aggregations.
+
+    fn aggregate(&mut self, read: &AggregateExpr) -> Result<Vector, Problem> {
+        let name = read.op.to_string();
+        let aggregator = match read.op.id() {
+            token::T_SUM => Aggregator::Sum,
+            token::T_AVG => Aggregator::Avg,
+            token::T_MIN => Aggregator::Min,
+            token::T_MAX => Aggregator::Max,
+            token::T_COUNT => Aggregator::Count,
+            token::T_GROUP => Aggregator::Group,
+            token::T_STDDEV => Aggregator::Stddev,
+            token::T_STDVAR => Aggregator::Stdvar,
+            token::T_QUANTILE => Aggregator::Quantile(self.parameter(read, &name)?),
+            token::T_TOPK => Aggregator::Topk(self.parameter(read, &name)?),
+            token::T_BOTTOMK => Aggregator::Bottomk(self.parameter(read, &name)?),
+            _ => {
+                let problem =
+                    self.unsupported(&name, format!("the aggregation `{name}` is not supported yet"));
+                return Err(problem.help(format!("supported: {}", aggregation::NAMES)));
+            }
+        };
+        let grouping = match &read.modifier {
+            None => LabelRule::keep(Vec::new()),
+            Some(LabelModifier::Include(labels)) => LabelRule::keep(labels.labels.clone()),
+            Some(LabelModifier::Exclude(labels)) => LabelRule::drop(labels.labels.clone()),
+        };
+        let of = self.vector(&read.expr, &name)?;
+        Ok(Vector::Aggregate(Box::new(Aggregate { aggregator, of, grouping })))
+    }
+
+    fn parameter(&mut self, read: &AggregateExpr, name: &str) -> Result<Scalar, Problem> {
+        match &read.param {
+            Some(parameter) => self.scalar(parameter, name),
+            None => Err(self.unsupported(name, format!("`{name}` needs a parameter before the vector"))),
+        }
+    }
+
+    // Functions.
+
+    fn call(&mut self, read: &Call) -> Result<Plan, Problem> {
+        let name = read.func.name;
+        let Some(&Function { since, body, .. }) = functions::named(name) else {
+            let problem = self.unsupported(name, format!("the function `{name}` is not supported yet"));
+            return Err(problem.help(format!("supported: {}", functions::supported())));
+        };
+        let release = self.options.release;
+        if since > release {
+            return Err(self.unsupported(name, format!("Prometheus {release} has no function `{name}`")));
+        }
+        let arguments: Vec<&Expr> = read.args.args.iter().map(|argument| &**argument).collect();
+        match body {
+            Body::Sample(function) => {
+                let [of, rest @ ..] = &arguments[..] else { return Err(self.too_few(name)) };
+                let of = Box::new(self.vector(of, name)?);
+                let arguments = self.scalars(rest, name)?;
+                Ok(Plan::Vector(Vector::EachSample { function, of, arguments }))
+            }
+            Body::Calendar(function) => {
+                let of = match &arguments[..] {
+                    [of] => self.vector(of, name)?,
+                    _ => Vector::Of(Scalar::Time),
+                };
+                Ok(Plan::Vector(Vector::EachSample { function, of: Box::new(of), arguments: Vec::new() }))
+            }
+            Body::Range(function) => {
+                let mut range = None;
+                let mut scalars = Vec::new();
+                for argument in arguments {
+                    match self.plan(argument)? {
+                        Plan::Range(found) => range = Some(found),
+                        Plan::Scalar(found) => scalars.push(found),
+                        other => return Err(self.wrong_type(name, "a range vector", &other)),
+                    }
+                }
+                let of = range.ok_or_else(|| self.too_few(name))?;
+                Ok(Plan::Vector(Vector::EachRange { function, of, arguments: scalars }))
+            }
+            Body::Form(form) => self.form(form, name, &arguments),
+        }
+    }
+
+    fn too_few(&self, name: &str) -> Problem {
+        self.unsupported(name, format!("`{name}` has too few arguments"))
+    }
+
+    fn scalars(&mut self, arguments: &[&Expr], name: &str) -> Result<Vec<Scalar>, Problem> {
+        arguments.iter().map(|argument| self.scalar(argument, name)).collect()
+    }
+
+    fn form(&mut self, form: Form, name: &str, arguments: &[&Expr]) -> Result<Plan, Problem> {
+        Ok(Plan::Vector(match (form, arguments) {
+            (Form::Time, []) => return Ok(Plan::Scalar(Scalar::Time)),
+            (Form::Pi, []) => return Ok(Plan::Scalar(Scalar::Number(std::f64::consts::PI))),
+            (Form::Scalar, [of]) => return Ok(Plan::Scalar(Scalar::Of(Box::new(self.vector(of, name)?)))),
+            (Form::Vector, [of]) => Vector::Of(self.scalar(of, name)?),
+            (Form::Absent, [of]) => {
+                let vector = self.vector(of, name)?;
+                let labels = match &vector {
+                    Vector::Select(selector) => labels_of_absence(&selector.matchers),
+                    _ => Labels::default(),
+                };
+                Vector::Absent { of: Box::new(vector), labels }
+            }
+            (Form::AbsentOverTime, [of]) => {
+                let of = self.range(of, name)?;
+                let labels = match &of {
+                    Range::Select { selector, .. } => labels_of_absence(&selector.matchers),
+                    Range::Subquery { .. } => Labels::default(),
+                };
+                Vector::AbsentOverTime { of, labels }
+            }
+            (Form::Timestamp, [of]) => match self.vector(of, name)? {
+                Vector::Select(selector) => Vector::Timestamp(selector),
+                other => Vector::TimestampOf(Box::new(other)),
+            },
+            (Form::Sort | Form::SortDesc, [of]) => {
+                let of = Box::new(self.vector(of, name)?);
+                Vector::Sorted { descending: form == Form::SortDesc, of }
+            }
+            (Form::HistogramQuantile, [quantile, of]) => {
+                let (quantile, of) = (self.scalar(quantile, name)?, self.vector(of, name)?);
+                Vector::HistogramQuantile(Box::new(HistogramQuantile::new(quantile, of)))
+            }
+            (Form::LabelReplace, [of, destination, replacement, source, regex]) => {
+                let of = self.vector(of, name)?;
+                let destination = self.label_name(destination, name)?;
+                let (replacement, source) = (self.text(replacement, name)?, self.text(source, name)?);
+                let pattern = self.text(regex, name)?;
+                let flags = if self.rules.dot_matches_newline { "s" } else { "" };
+                let regex = Regex::new(&format!("^(?{flags}:{pattern})$")).map_err(|error| {
+                    self.unsupported(name, format!("the regular expression cannot be used: {error}"))
+                })?;
+                let known = Memo::default();
+                Vector::LabelReplace(Box::new(LabelReplace {
+                    of,
+                    destination,
+                    replacement,
+                    source,
+                    regex,
+                    known,
+                }))
+            }
+            (Form::LabelJoin, [of, destination, separator, sources @ ..]) => {
+                let of = self.vector(of, name)?;
+                let destination = self.label_name(destination, name)?;
+                let separator = self.text(separator, name)?;
+                let sources = sources
+                    .iter()
+                    .map(|source| self.label_name(source, name))
+                    .collect::<Result<Vec<_>, _>>()?;
+                let known = Memo::default();
+                Vector::LabelJoin(Box::new(LabelJoin { of, destination, separator, sources, known }))
+            }
+            _ => return Err(self.too_few(name)),
+        }))
+    }
+
+    fn label_name(&mut self, expr: &Expr, function: &str) -> Result<String, Problem> {
+        let name = self.text(expr, function)?;
+        let begins = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+        if begins && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+            Ok(name)
+        } else {
+            Err(self.unsupported(function, format!("`{name}` is not a label's name")))
+        }
+    }
+}
+
+/// The labels that `absent` gives: those that equality fixes, unless one is constrained twice (promql/functions.go,
+/// `createLabelsForAbsentFunction`).
+fn labels_of_absence(matchers: &[Matcher]) -> Labels {
+    let mut labels = LabelsBuilder::default();
+    for (at, matcher) in matchers.iter().enumerate().filter(|(_, matcher)| matcher.name != METRIC_NAME) {
+        let again = matchers[..at].iter().any(|other| other.name == matcher.name);
+        let fixed = matcher.op == MatchOp::Equal && !again;
+        labels.set(&matcher.name, if fixed { matcher.value.as_str() } else { "" });
+    }
+    labels.finish()
+}
+
+fn set_operator(id: TokenId) -> Option<SetOperator> {
+    match id {
+        token::T_LAND => Some(SetOperator::And),
+        token::T_LOR => Some(SetOperator::Or),
+        token::T_LUNLESS => Some(SetOperator::Unless),
+        _ => None,
+    }
+}
+
+/// What elements that belong together have in common: without `on`, all labels but the metric's name.
+fn signature(modifier: &BinModifier) -> LabelRule {
+    match &modifier.matching {
+        Some(LabelModifier::Include(on)) => LabelRule::keep(on.labels.clone()),
+        Some(LabelModifier::Exclude(ignoring)) => LabelRule::drop(ignoring.labels.clone()),
+        None => LabelRule::drop(Vec::new()),
+    }
+}
+
+fn matched(operator: Operator, left: Vector, right: Vector, modifier: &BinModifier) -> Matched {
+    let (cardinality, include) = match &modifier.card {
+        VectorMatchCardinality::ManyToOne(include) => (Cardinality::ManyToOne, include.labels.clone()),
+        VectorMatchCardinality::OneToMany(include) => (Cardinality::OneToMany, include.labels.clone()),
+        _ => (Cardinality::OneToOne, Vec::new()),
+    };
+    let result = match &modifier.matching {
+        Some(LabelModifier::Include(on)) => LabelRule::keep(on.labels.clone()),
+        Some(LabelModifier::Exclude(ignoring)) => LabelRule::drop_only(ignoring.labels.clone()),
+        None => LabelRule::drop_only(Vec::new()),
+    };
+    Matched {
+        operator,
+        returns_bool: modifier.return_bool,
+        left,
+        right,
+        cardinality,
+        signature: signature(modifier),
+        result,
+        include,
+        known: FxHashMap::default(),
+    }
+}

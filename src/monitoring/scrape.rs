@@ -1,0 +1,311 @@
+//! Prometheus' service discovery and scrape loops, and the store that they fill.
+//!
+//! ```text
+//!   a pod appears ─► discovery sends ─► manager reloads ─► first scrape at the target's offset ─► every interval
+//!   a pod is gone ─► discovery sends ─► manager reloads ─► the loop stops ─► staleness markers, seen 2.1 intervals later
+//! ```
+//!
+//! Rules are those of Prometheus 3.5 `scrape/scrape.go` and `scrape/target.go`:
+//!
+//! - A target's offset within the interval is fixed (a hash there, a named stream here); scrapes are exactly `interval` apart.
+//! - A sample's timestamp is the start of its scrape; it can be seen when the scrape has finished.
+//! - A failed scrape writes `up` 0, and a staleness marker for every series that the scrape before it had.
+//! - A series that a good scrape lacks gets a marker, if the scrape before had it.
+//! - When a loop stops, markers for everything, `up` included, are written at the time of the scrape that would have been
+//!   next, but only after one more interval and a tenth: a live query sees the series for about 2.1 intervals.
+
+use super::labels::Labels;
+use super::series::{ABSENT, Database, GroupId, Retention, STALE, is_absent};
+use super::settings::MonitoringSpec;
+use crate::random::{NamedStream, Streams};
+use crate::units::{SimDuration, SimTime, UnixMillis};
+use std::sync::Arc;
+
+/// Series that Prometheus itself adds to every scrape, before the page's own.
+const OWN_SERIES: [&str; 3] = ["up", "scrape_duration_seconds", "scrape_samples_scraped"];
+
+/// A target, by order of discovery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TargetId(pub u32);
+
+/// What a scrape met.
+#[derive(Clone, Copy, Debug)]
+pub enum Scraped<'a> {
+    /// A page: one value a column of the target, [`ABSENT`] where the page lacks the series.
+    Page(&'a [f64]),
+    /// Connection refused, as from a pod whose engine is not up.
+    Refused,
+}
+
+/// One Prometheus server.
+#[derive(Clone, Debug)]
+pub struct Prometheus {
+    database: Database,
+    epoch: UnixMillis,
+    interval: SimDuration,
+    scrape_duration: SimDuration,
+    discovery_interval: SimDuration,
+    /// Phases of discovery's and of the scrape manager's ticker.
+    sender_phase: SimDuration,
+    reloader_phase: SimDuration,
+    offsets: NamedStream,
+    targets: Vec<Target>,
+    /// Kept for its allocation.
+    row: Vec<f64>,
+}
+
+#[derive(Clone, Debug)]
+struct Target {
+    group: GroupId,
+    next: SimTime,
+    /// The loop has stopped, or will at this instant.
+    stops: Option<SimTime>,
+    last: Option<SimTime>,
+    /// By column of the page: whether the last scrape had the series.
+    present: Vec<bool>,
+    ended: bool,
+}
+
+impl Prometheus {
+    /// An empty server that came up before the run; `epoch` is the wall clock at t = 0.
+    pub fn new(spec: &MonitoringSpec, epoch: UnixMillis, retention: Retention, streams: &Streams) -> Self {
+        let discovery_interval = spec.discovery_interval.duration();
+        let phase = |name: &str| SimDuration::from_ps(streams.stream(name).below(discovery_interval.as_ps()));
+        Prometheus {
+            database: Database::new(retention),
+            epoch,
+            interval: spec.scrape_interval.duration(),
+            scrape_duration: spec.scrape_duration.duration(),
+            discovery_interval,
+            sender_phase: phase("prometheus/discovery-phase"),
+            reloader_phase: phase("prometheus/reload-phase"),
+            offsets: streams.named("prometheus/scrape-offset"),
+            targets: Vec::new(),
+            row: Vec::new(),
+        }
+    }
+
+    /// The samples.
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// A target appeared at `now`; `columns` are the series of its page, without the target's labels. The first scrape
+    /// comes after discovery and reload have ticked, at the target's offset.
+    pub fn discover(&mut self, now: SimTime, labels: Labels, columns: &[Labels]) -> TargetId {
+        let start = self.heard_of(now);
+        self.open(start, labels, columns)
+    }
+
+    /// A target that Prometheus has scraped since before the run, but of which nothing is stored.
+    pub fn known_target(&mut self, labels: Labels, columns: &[Labels]) -> TargetId {
+        self.open(SimTime::ZERO, labels, columns)
+    }
+
+    fn open(&mut self, start: SimTime, labels: Labels, columns: &[Labels]) -> TargetId {
+        let id = TargetId(self.targets.len() as u32);
+        let own = OWN_SERIES.iter().map(|name| Labels::metric(name));
+        let all: Arc<[Labels]> = own.chain(columns.iter().cloned()).collect();
+        let group = self.database.open(labels, all);
+        // Timestamps are milliseconds: so is the offset, or the distance of samples would vary by one.
+        let offset = SimDuration::from_millis(self.offsets.at(u64::from(id.0)).below(self.interval.as_millis()));
+        self.targets.push(Target {
+            group,
+            next: next_tick(start, self.interval, offset),
+            stops: None,
+            last: None,
+            present: vec![false; columns.len()],
+            ended: false,
+        });
+        id
+    }
+
+    /// The target is gone at `now`; its loop goes on until discovery and reload have ticked.
+    pub fn forget(&mut self, now: SimTime, id: TargetId) {
+        let stops = self.heard_of(now);
+        let target = &mut self.targets[id.0 as usize];
+        target.stops = Some(target.stops.map_or(stops, |earlier| earlier.min(stops)));
+        self.end_if_stopped(id);
+    }
+
+    /// When the target is scraped next; `None` once its loop has stopped.
+    pub fn next_scrape(&self, id: TargetId) -> Option<SimTime> {
+        let target = &self.targets[id.0 as usize];
+        (!target.ended).then_some(target.next)
+    }
+
+    /// Scrapes the target at `now`, which must be [`Prometheus::next_scrape`]'s.
+    pub fn scrape(&mut self, id: TargetId, now: SimTime, scraped: Scraped<'_>) {
+        let target = &mut self.targets[id.0 as usize];
+        debug_assert_eq!(target.next, now);
+        self.row.clear();
+        match scraped {
+            Scraped::Page(page) => {
+                debug_assert_eq!(page.len(), target.present.len());
+                let samples = page.iter().filter(|value| !is_absent(**value)).count();
+                self.row.extend([1.0, self.scrape_duration.as_secs_f64(), samples as f64]);
+                for (value, present) in page.iter().zip(&mut target.present) {
+                    let vanished = is_absent(*value) && *present;
+                    self.row.push(if vanished { STALE } else { *value });
+                    *present = !is_absent(*value);
+                }
+            }
+            Scraped::Refused => {
+                self.row.extend([0.0, self.scrape_duration.as_secs_f64(), 0.0]);
+                self.row.extend(target.present.iter().map(|present| if *present { STALE } else { ABSENT }));
+                target.present.fill(false);
+            }
+        }
+        self.database.append(target.group, self.epoch.at(now), now + self.scrape_duration, &self.row);
+        target.last = Some(now);
+        target.next = now + self.interval;
+        self.end_if_stopped(id);
+    }
+
+    /// When the scrape manager acts on what changed at `now`.
+    fn heard_of(&self, now: SimTime) -> SimTime {
+        let sent = next_tick(now, self.discovery_interval, self.sender_phase);
+        next_tick(sent, self.discovery_interval, self.reloader_phase)
+    }
+
+    /// Writes the markers of a loop that makes no further scrape.
+    fn end_if_stopped(&mut self, id: TargetId) {
+        let target = &mut self.targets[id.0 as usize];
+        let Some(stops) = target.stops else { return };
+        if target.ended || target.next < stops {
+            return;
+        }
+        target.ended = true;
+        if let Some(last) = target.last {
+            self.row.clear();
+            self.row.extend([STALE; OWN_SERIES.len()]);
+            self.row.extend(target.present.iter().map(|present| if *present { STALE } else { ABSENT }));
+            let tenth = SimDuration::from_ps(self.interval.as_ps() / 10);
+            let seen = last + self.interval + self.interval + tenth;
+            self.database.append(target.group, self.epoch.at(last + self.interval), seen, &self.row);
+        }
+        self.database.end(target.group);
+    }
+}
+
+/// The first instant at or after `from` that is `phase` past a multiple of `period`.
+fn next_tick(from: SimTime, period: SimDuration, phase: SimDuration) -> SimTime {
+    let zero = SimTime::ZERO + phase;
+    if from <= zero {
+        return zero;
+    }
+    let late = from.since(zero).rem(period);
+    if late.is_zero() { from } else { from + (period - late) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::monitoring::series::is_stale;
+    use crate::random::distribution::Seconds;
+
+    const EPOCH: UnixMillis = UnixMillis(1_700_000_000_000);
+
+    fn secs(s: u64) -> SimDuration {
+        SimDuration::from_secs(s)
+    }
+    fn server() -> Prometheus {
+        let spec = MonitoringSpec { scrape_interval: Seconds(secs(15)), ..MonitoringSpec::default() };
+        Prometheus::new(&spec, EPOCH, Retention::All, &Streams::new(3))
+    }
+    fn columns() -> Vec<Labels> {
+        vec![Labels::metric("a"), Labels::metric("b")]
+    }
+    fn rows(server: &Prometheus, id: TargetId, seen: SimTime) -> Vec<(i64, Vec<f64>)> {
+        let group = server.database.group(server.targets[id.0 as usize].group).expect("kept");
+        let rows = group.rows(seen);
+        let row = |at: usize| (0..group.columns().len()).map(|column| rows.value(at, column)).collect();
+        rows.times.iter().enumerate().map(|(at, &t)| (t - EPOCH.0, row(at))).collect()
+    }
+    /// Scrapes once, with what `page` says.
+    fn scrape(server: &mut Prometheus, id: TargetId, page: Option<[f64; 2]>) -> SimTime {
+        let now = server.next_scrape(id).expect("scraped on");
+        match page {
+            Some(page) => server.scrape(id, now, Scraped::Page(&page)),
+            None => server.scrape(id, now, Scraped::Refused),
+        }
+        now
+    }
+
+    #[test]
+    fn a_new_target_waits_for_both_tickers_and_its_offset_then_keeps_its_interval() {
+        for second in 0..40 {
+            let mut server = server();
+            let appeared = SimTime::ZERO + secs(second);
+            let id = server.discover(appeared, Labels::default(), &columns());
+            let first = scrape(&mut server, id, Some([1.0, 2.0]));
+            assert!(first >= appeared && first.since(appeared) < secs(5 + 5 + 15));
+            assert_eq!(server.next_scrape(id), Some(first + secs(15)));
+            assert_eq!(first.as_ps() % 1_000_000_000, 0, "whole milliseconds");
+        }
+    }
+
+    #[test]
+    fn samples_bear_the_start_of_the_scrape_and_are_seen_at_its_end() {
+        let mut server = server();
+        let id = server.known_target(Labels::default(), &columns());
+        let t = scrape(&mut server, id, Some([1.0, 2.0]));
+        assert!(t < SimTime::ZERO + secs(15));
+        assert_eq!(rows(&server, id, t), []);
+        let seen = t + SimDuration::from_millis(20);
+        assert_eq!(rows(&server, id, seen), [(t.as_millis() as i64, vec![1.0, 0.02, 2.0, 1.0, 2.0])]);
+    }
+
+    #[test]
+    fn failures_and_missing_series_leave_markers_once() {
+        let mut server = server();
+        let id = server.known_target(Labels::default(), &columns());
+        for page in [None, Some([1.0, ABSENT]), Some([1.0, 5.0]), Some([1.0, ABSENT]), None, None] {
+            scrape(&mut server, id, page);
+        }
+        let seen = rows(&server, id, SimTime::NEVER);
+        let up: Vec<f64> = seen.iter().map(|(_, row)| row[0]).collect();
+        assert_eq!(up, [0.0, 1.0, 1.0, 1.0, 0.0, 0.0]);
+        let kinds = |column: usize| -> String {
+            let kind = |value: f64| {
+                if is_stale(value) {
+                    's'
+                } else if is_absent(value) {
+                    '-'
+                } else {
+                    'v'
+                }
+            };
+            seen.iter().map(|(_, row)| kind(row[column])).collect()
+        };
+        assert_eq!((kinds(3).as_str(), kinds(4).as_str()), ("-vvvs-", "--vs--"));
+    }
+
+    #[test]
+    fn a_target_that_is_gone_is_seen_for_another_two_intervals() {
+        let mut server = server();
+        let id = server.known_target(Labels::default(), &columns());
+        let mut last = scrape(&mut server, id, Some([1.0, 2.0]));
+        server.forget(last + secs(1), id);
+        while server.next_scrape(id).is_some() {
+            last = scrape(&mut server, id, None);
+        }
+        assert!(last < SimTime::ZERO + secs(15 + 1 + 10));
+        let marker_seen = last + SimDuration::from_millis(31_500);
+        let before = rows(&server, id, SimTime::from_ps(marker_seen.as_ps() - 1));
+        let after = rows(&server, id, marker_seen);
+        assert_eq!(after.len(), before.len() + 1);
+        let (t, row) = after.last().expect("a marker");
+        assert_eq!(*t, (last + secs(15)).as_millis() as i64);
+        assert!(row[..3].iter().all(|value| is_stale(*value)));
+    }
+
+    #[test]
+    fn a_target_that_was_never_scraped_leaves_nothing() {
+        let mut server = server();
+        let id = server.discover(SimTime::ZERO, Labels::default(), &columns());
+        server.forget(SimTime::ZERO, id);
+        assert_eq!(server.next_scrape(id), None);
+        assert_eq!(rows(&server, id, SimTime::NEVER), []);
+    }
+}

@@ -1,0 +1,265 @@
+//! The in-memory store: series, samples, staleness markers, and from when each sample can be seen.
+//!
+//! Series that one scrape reads together share their rows:
+//!
+//! ```text
+//!   target {pod="a"}    columns     up   vllm:num_requests_running   vllm:…_bucket{le="0.3"} …
+//!   row  t=15000  visible 15.012s    1              3                           7
+//!   row  t=30000  visible 30.010s    0            STALE                       STALE            (a failed scrape)
+//! ```
+//!
+//! A sample's time is the start of its scrape, but a live query sees it only when the scrape has finished; the markers of
+//! a target that has vanished are older still when they appear. So each row keeps both times, and each read says
+//! what it may see. Rows of one target are in order of both times.
+
+use super::labels::Labels;
+use crate::units::{SimDuration, SimTime, UnixMillis};
+use std::sync::Arc;
+
+/// The value that ends a series: from here on it does not exist (Prometheus, model/value/value.go, `StaleNaN`).
+///
+/// A NaN of these exact bits, told apart from an ordinary NaN by them alone.
+pub const STALE: f64 = f64::from_bits(0x7ff0_0000_0000_0002);
+
+/// The value of a column that has no sample in a row. Private bits, which no scrape gives.
+pub const ABSENT: f64 = f64::from_bits(0x7ff0_0000_0000_d5ca);
+
+/// True for the staleness marker.
+pub fn is_stale(value: f64) -> bool {
+    value.to_bits() == STALE.to_bits()
+}
+
+/// True where a row has no sample of a column.
+pub fn is_absent(value: f64) -> bool {
+    value.to_bits() == ABSENT.to_bits()
+}
+
+/// The handle of one group of series, in order of opening; never used again for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupId(u32);
+
+/// How much of the past is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retention {
+    /// Everything.
+    All,
+    /// As far back from the newest row as this.
+    Window(SimDuration),
+}
+
+/// All series of one Prometheus.
+#[derive(Clone, Debug)]
+pub struct Database {
+    groups: Vec<Option<Box<Group>>>,
+    ended: Vec<GroupId>,
+    removals: u64,
+    retention: Retention,
+}
+
+/// The series of one target, which share their rows.
+#[derive(Clone, Debug)]
+pub struct Group {
+    target: Labels,
+    columns: Arc<[Labels]>,
+    /// Rows before this one are dropped; their memory is reclaimed when they are half of all.
+    first: usize,
+    times: Vec<i64>,
+    visible_from: Vec<SimTime>,
+    /// Row by row, one value a column.
+    values: Vec<f64>,
+}
+
+/// The rows of a group that can be seen at some instant.
+#[derive(Clone, Copy, Debug)]
+pub struct Rows<'a> {
+    /// When each row was sampled, milliseconds since 1970, strictly increasing.
+    pub times: &'a [i64],
+    values: &'a [f64],
+    width: usize,
+}
+
+impl Database {
+    /// A store without any series.
+    pub fn new(retention: Retention) -> Self {
+        Database { groups: Vec::new(), ended: Vec::new(), removals: 0, retention }
+    }
+
+    /// Opens the series of one target: one a column, each with the column's labels over the target's.
+    ///
+    /// Nobody else may have the same labels: they are what tells series apart.
+    pub fn open(&mut self, target: Labels, columns: Arc<[Labels]>) -> GroupId {
+        let id = GroupId(self.groups.len() as u32);
+        self.groups.push(Some(Box::new(Group {
+            target,
+            columns,
+            first: 0,
+            times: Vec::new(),
+            visible_from: Vec::new(),
+            values: Vec::new(),
+        })));
+        id
+    }
+
+    /// Adds one row of samples taken at `t` that can be seen from `visible_from` on; one value a column, [`STALE`] and
+    /// [`ABSENT`] included. A row that is not later than the one before is refused, as Prometheus' head refuses samples
+    /// out of order, and so is one for a group that was dropped; the answer is whether it was taken.
+    pub fn append(&mut self, id: GroupId, t: UnixMillis, visible_from: SimTime, row: &[f64]) -> bool {
+        let Some(group) = self.groups.get_mut(id.0 as usize).and_then(Option::as_deref_mut) else {
+            return false;
+        };
+        assert_eq!(row.len(), group.columns.len(), "a row has one value a column");
+        if group.times.last().is_some_and(|&last| t.0 <= last) {
+            return false;
+        }
+        group.times.push(t.0);
+        group.visible_from.push(visible_from);
+        group.values.extend_from_slice(row);
+        if let Retention::Window(window) = self.retention {
+            group.forget_before(t.0 - window.as_millis() as i64);
+            self.drop_ended(t.0 - window.as_millis() as i64);
+        }
+        true
+    }
+
+    /// Says that a target gets no more rows: it is dropped whole when its last row has left the retention window.
+    pub fn end(&mut self, id: GroupId) {
+        self.ended.push(id);
+    }
+
+    /// The groups that are kept, in order of opening.
+    pub fn groups(&self) -> impl Iterator<Item = (GroupId, &Group)> {
+        self.groups_from(0)
+    }
+
+    /// The group of this handle, unless it was dropped.
+    pub fn group(&self, id: GroupId) -> Option<&Group> {
+        self.groups.get(id.0 as usize)?.as_deref()
+    }
+
+    /// How many groups were ever opened, and how many were dropped: as long as both stay, so does every selection.
+    pub(super) fn epoch(&self) -> (usize, u64) {
+        (self.groups.len(), self.removals)
+    }
+
+    /// The kept groups among those opened at or after the `from`th.
+    pub(super) fn groups_from(&self, from: usize) -> impl Iterator<Item = (GroupId, &Group)> {
+        let groups = self.groups.iter().enumerate().skip(from);
+        groups.filter_map(|(at, group)| Some((GroupId(at as u32), group.as_deref()?)))
+    }
+
+    fn drop_ended(&mut self, before: i64) {
+        let groups = &mut self.groups;
+        let count = self.ended.len();
+        self.ended.retain(|id| {
+            let slot = &mut groups[id.0 as usize];
+            let gone = slot.as_ref().is_none_or(|group| group.times.last().is_none_or(|&last| last < before));
+            if gone {
+                *slot = None;
+            }
+            !gone
+        });
+        self.removals += (count - self.ended.len()) as u64;
+    }
+}
+
+impl Group {
+    /// The labels that the target gives to all its series.
+    pub fn target(&self) -> &Labels {
+        &self.target
+    }
+
+    /// Each series' own labels, its metric's name among them.
+    pub fn columns(&self) -> &Arc<[Labels]> {
+        &self.columns
+    }
+
+    /// The rows that can be seen at `seen`.
+    pub fn rows(&self, seen: SimTime) -> Rows<'_> {
+        let visible = &self.visible_from[self.first..];
+        // Live queries see all but the last row or two, so counting from the end is quicker than bisecting.
+        let hidden = visible.iter().rev().take_while(|&&from| from > seen).count();
+        let last = self.times.len() - hidden;
+        let width = self.columns.len();
+        Rows {
+            times: &self.times[self.first..last],
+            values: &self.values[self.first * width..last * width],
+            width,
+        }
+    }
+
+    fn forget_before(&mut self, before: i64) {
+        // The newest row stays whatever its age: it may be the marker that ends the series.
+        while self.first + 1 < self.times.len() && self.times[self.first] < before {
+            self.first += 1;
+        }
+        if self.first > 8 && self.first * 2 > self.times.len() {
+            let width = self.columns.len();
+            self.times.drain(..self.first);
+            self.visible_from.drain(..self.first);
+            self.values.drain(..self.first * width);
+            self.first = 0;
+        }
+    }
+}
+
+impl Rows<'_> {
+    /// The value of `column` in `row`.
+    pub fn value(&self, row: usize, column: usize) -> f64 {
+        self.values[row * self.width + column]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn columns(names: &[&str]) -> Arc<[Labels]> {
+        names.iter().map(|name| Labels::metric(name)).collect()
+    }
+
+    fn secs(s: u64) -> SimTime {
+        SimTime::ZERO + SimDuration::from_secs(s)
+    }
+
+    #[test]
+    fn a_row_is_seen_from_its_own_instant_on() {
+        let mut db = Database::new(Retention::All);
+        let id = db.open(Labels::default(), columns(&["up", "x"]));
+        assert!(db.append(id, UnixMillis(1000), secs(2), &[1.0, 7.0]));
+        assert!(db.append(id, UnixMillis(2000), secs(9), &[0.0, STALE]));
+        let group = db.group(id).expect("it is there");
+        assert_eq!(group.rows(secs(1)).times, &[] as &[i64]);
+        assert_eq!(group.rows(secs(2)).times, &[1000]);
+        let all = group.rows(secs(9));
+        assert_eq!((all.times, all.value(0, 1), is_stale(all.value(1, 1))), (&[1000, 2000][..], 7.0, true));
+    }
+
+    #[test]
+    fn rows_out_of_order_are_refused() {
+        let mut db = Database::new(Retention::All);
+        let id = db.open(Labels::default(), columns(&["up"]));
+        assert!(db.append(id, UnixMillis(1000), secs(1), &[1.0]));
+        assert!(!db.append(id, UnixMillis(1000), secs(1), &[2.0]));
+        assert!(!db.append(id, UnixMillis(999), secs(1), &[2.0]));
+        assert_eq!(db.group(id).expect("it is there").rows(SimTime::NEVER).times, &[1000]);
+    }
+
+    #[test]
+    fn the_window_bounds_what_is_kept_and_an_ended_target_leaves_whole() {
+        let mut db = Database::new(Retention::Window(SimDuration::from_secs(10)));
+        let (dead, alive) =
+            (db.open(Labels::default(), columns(&["a"])), db.open(Labels::default(), columns(&["b"])));
+        assert!(db.append(dead, UnixMillis(0), secs(0), &[1.0]));
+        db.end(dead);
+        for s in 0..1000 {
+            assert!(db.append(alive, UnixMillis(s * 1000), secs(s as u64), &[s as f64]));
+            let rows = db.group(alive).expect("it lives").rows(SimTime::NEVER);
+            assert_eq!(rows.times.len() as i64, (s + 1).min(11));
+            assert_eq!(rows.value(rows.times.len() - 1, 0), s as f64);
+            assert_eq!(db.group(dead).is_some(), s <= 10, "at {s} s");
+        }
+        assert!(db.group(alive).expect("it lives").times.len() < 30, "memory is given back");
+        assert_eq!(db.groups().map(|(id, _)| id).collect::<Vec<_>>(), [alive]);
+        assert_eq!(db.epoch(), (2, 1));
+    }
+}

@@ -1,0 +1,123 @@
+//! `[monitoring]`: the Prometheus that watches the service.
+
+use super::promql::Release;
+use crate::problem::Problem;
+use crate::random::distribution::Seconds;
+use crate::units::SimDuration;
+use serde::Deserialize;
+use serde::de::Error;
+
+/// `[monitoring]` of an experiment.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MonitoringSpec {
+    /// The Prometheus whose semantics hold: `"3.5"` when left out.
+    #[serde(deserialize_with = "release")]
+    pub prometheus: Release,
+    /// Between two scrapes of a target; 30 s when left out, as the Prometheus Operator and OpenShift set it.
+    pub scrape_interval: Seconds,
+    /// `scrape_timeout`: a scrape that takes longer fails; Prometheus' 10 s when left out, and never above the interval.
+    pub scrape_timeout: Seconds,
+    /// How long a scrape of `/metrics` takes: its samples can be seen when it has finished. 20 ms when left out (assumed).
+    pub scrape_duration: Seconds,
+    /// `evaluation_interval`, the step of a subquery that names none; 30 s when left out, as the Prometheus Operator sets it.
+    pub evaluation_interval: Seconds,
+    /// How targets are found.
+    pub discovery: Discovery,
+    /// How often service discovery sends what it found, and how often the scrape manager acts on it; 5 s when left out
+    /// (Prometheus `discovery/manager.go` and `scrape/manager.go`). Both wait, so a new pod is first scraped 0 to 10 s later.
+    pub discovery_interval: Seconds,
+    /// How long one query of KEDA takes, from the operator and back; 50 ms when left out (assumed). The HPA's syncs drift
+    /// by it.
+    pub query_latency: Seconds,
+    /// The vLLM release whose metric names are exposed, where it is not the engine's own.
+    pub metrics_version: Option<String>,
+}
+
+/// When a terminating pod leaves service discovery.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Discovery {
+    /// Role `pod` (a PodMonitor): when its container has exited.
+    #[default]
+    Pod,
+    /// Role `endpoints` (a ServiceMonitor): when the endpoint controller has heard of its deletion.
+    Endpoints,
+}
+
+impl Default for MonitoringSpec {
+    fn default() -> Self {
+        MonitoringSpec {
+            prometheus: Release::default(),
+            scrape_interval: Seconds(SimDuration::from_secs(30)),
+            scrape_timeout: Seconds(SimDuration::from_secs(10)),
+            scrape_duration: Seconds(SimDuration::from_millis(20)),
+            evaluation_interval: Seconds(SimDuration::from_secs(30)),
+            discovery: Discovery::default(),
+            discovery_interval: Seconds(SimDuration::from_secs(5)),
+            query_latency: Seconds(SimDuration::from_millis(50)),
+            metrics_version: None,
+        }
+    }
+}
+
+fn release<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Release, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    Release::named(&name).ok_or_else(|| {
+        let known: Vec<&str> = Release::ALL.iter().map(|release| release.name()).collect();
+        D::Error::custom(format!("Prometheus {name:?} is not known; one of {}", known.join(", ")))
+    })
+}
+
+/// Prometheus keeps milliseconds, and nobody scrapes more often than ten times a second.
+const SCRAPE_INTERVAL_MIN: SimDuration = SimDuration::from_millis(100);
+
+impl MonitoringSpec {
+    /// Refuses what cannot be, with keys relative to `monitoring`.
+    ///
+    /// # Errors
+    /// Intervals of (almost) zero, or a scrape that never finishes in time.
+    pub fn check(&self) -> Result<(), Problem> {
+        if self.scrape_interval.duration() < SCRAPE_INTERVAL_MIN {
+            let problem = Problem::key("scrape_interval", "Prometheus cannot scrape that often");
+            return Err(problem.help("at least \"100ms\"; 15 or 30 seconds are usual"));
+        }
+        if self.scrape_duration > self.timeout() {
+            let problem = Problem::key("scrape_duration", "every scrape would run into its timeout and fail");
+            return Err(problem.help("below `scrape_timeout` and `scrape_interval`"));
+        }
+        for (key, interval) in
+            [("evaluation_interval", self.evaluation_interval), ("discovery_interval", self.discovery_interval)]
+        {
+            if interval.duration() < SimDuration::from_millis(1) {
+                return Err(Problem::key(key, "the interval is below a millisecond").help("such as \"5s\""));
+            }
+        }
+        Ok(())
+    }
+
+    /// `scrape_timeout`, which Prometheus bounds by the interval.
+    pub fn timeout(&self) -> Seconds {
+        self.scrape_timeout.min(self.scrape_interval)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_fine_and_nonsense_is_refused_with_its_key() {
+        MonitoringSpec::default().check().expect("the defaults");
+        for (text, key) in [
+            ("scrape_interval = 0", "scrape_interval"),
+            ("scrape_duration = '11s'", "scrape_duration"),
+            ("scrape_interval = '1s'\nscrape_duration = '2s'", "scrape_duration"),
+            ("discovery_interval = 0", "discovery_interval"),
+        ] {
+            let spec: MonitoringSpec = toml::from_str(text).expect(text);
+            assert!(spec.check().expect_err(text).to_string().starts_with(key), "{text}");
+        }
+        assert!(toml::from_str::<MonitoringSpec>("scrape = '1s'").is_err());
+    }
+}

@@ -1,0 +1,268 @@
+//! From what the command line names to scenarios: files are read once, settings are applied to what they say, and each
+//! combination becomes a checked [`Scenario`].
+
+use super::data_file::DataFiles;
+use super::document::{Entry, Node, Table, Value};
+use super::experiment::Experiment;
+use super::find::{Places, Unfound};
+use super::input_error::InputError;
+use super::policy::Document;
+use super::world::{Parts, Scenario};
+use super::set::Setting;
+use super::shipped::Kind;
+use super::source_text::{Origin, SourceText};
+use super::sweep::Sweep;
+use super::toml_text;
+use super::typed::{Spelling, typed};
+use crate::problem::Problem;
+use indexmap::IndexMap;
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The experiment that is meant when none is named.
+const DEFAULT_EXPERIMENT: &str = "default";
+
+/// What the command line names. Every field may be left out.
+#[derive(Clone, Debug, Default)]
+pub struct Inputs {
+    /// `--policy`: a file, a shipped name, `-` or `static:N`; it wins over the experiment's own.
+    pub policy: Option<String>,
+    /// `--experiment`: a file or a shipped name.
+    pub experiment: Option<String>,
+    /// `--model`: a file or a shipped name.
+    pub model: Option<String>,
+    /// `--trace`: a file that replaces the workload.
+    pub trace: Option<PathBuf>,
+    /// `--duration`.
+    pub duration: Option<Duration>,
+    /// `--seed`.
+    pub seed: Option<u64>,
+    /// `--repetitions`.
+    pub repetitions: Option<u32>,
+    /// Each `--set KEY=VALUE`, in their order.
+    pub settings: Vec<String>,
+    /// What came on stdin, where `-` is named.
+    pub stdin: Option<Vec<u8>>,
+}
+
+/// An experiment and what was set beside it, before a policy and the values of a sweep make scenarios of it.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    experiment: Node,
+    name: String,
+    sweep: Option<Sweep>,
+    policy: Option<Arc<SourceText>>,
+    settings: Vec<Setting>,
+    seed: Option<u64>,
+    /// Hashes of what is the same for all scenarios.
+    hashes: IndexMap<String, String>,
+    /// Where names on the command line are looked for.
+    typed_names: Places,
+    /// Where names in the experiment are looked for.
+    written_names: Places,
+    files: Arc<DataFiles>,
+}
+
+impl Draft {
+    /// Reads the experiment and the settings.
+    ///
+    /// # Errors
+    /// Whatever cannot be as the user gave it, as far as it does not depend on the policy.
+    pub fn load(inputs: &Inputs) -> Result<Draft, InputError> {
+        let stdin = inputs.stdin.clone().map(|bytes| SourceText::from_bytes("<stdin>", bytes)).transpose()?;
+        let typed_names = Places { stdin, folder: None };
+        let reference = inputs.experiment.as_deref().unwrap_or(DEFAULT_EXPERIMENT);
+        let argument = SourceText::new("--experiment", reference);
+        let source = typed_names
+            .text(Kind::Experiment, reference)
+            .map_err(|unfound| unfound.at(|problem| InputError::at(&Origin::whole(&argument), problem)))?;
+        let folder = typed_names.path(reference).and_then(|path| path.parent().map(Path::to_owned));
+        let experiment = toml_text::parse(&source)?;
+        let sweep = experiment.get("sweep").map(Sweep::read).transpose()?;
+        let mut hashes = IndexMap::from([("experiment".to_owned(), source.sha256())]);
+        let settings = settings(inputs)?;
+        if !settings.is_empty() {
+            hashes.insert("settings".to_owned(), hash_of(&settings));
+        }
+        Ok(Draft {
+            name: stem(source.name()),
+            sweep,
+            policy: inputs.policy.as_deref().map(|policy| SourceText::new("--policy", policy)),
+            settings,
+            seed: inputs.seed,
+            hashes,
+            files: Arc::new(DataFiles::new(folder.clone())),
+            written_names: Places { folder, ..typed_names.clone() },
+            typed_names,
+            experiment,
+        })
+    }
+
+    /// `[sweep]`, if the experiment has one.
+    pub fn sweep(&self) -> Option<&Sweep> {
+        self.sweep.as_ref()
+    }
+
+    /// The scenario of the policy that the command line or the experiment names, with `settings` on top of all others.
+    ///
+    /// # Errors
+    /// Whatever cannot be as the user gave it: nothing that can be known before a run is left to it.
+    pub fn scenario(&self, settings: &[Setting]) -> Result<Scenario, InputError> {
+        self.build(self.policy.as_ref(), settings)
+    }
+
+    /// The scenario of the policy called `policy`, as `compare` needs it for each of its arguments.
+    ///
+    /// # Errors
+    /// As [`Draft::scenario`].
+    pub fn scenario_of(&self, policy: &str, settings: &[Setting]) -> Result<Scenario, InputError> {
+        self.build(Some(&SourceText::new("--policy", policy)), settings)
+    }
+
+    fn build(&self, policy: Option<&Arc<SourceText>>, settings: &[Setting]) -> Result<Scenario, InputError> {
+        let settings: Vec<&Setting> = self.settings.iter().chain(settings).collect();
+        let mut root = self.experiment.clone();
+        let mut document = self.policy(policy, &settings)?;
+        put(&mut root, "policy", document.node.clone());
+        for setting in settings.iter().filter(|setting| !names_policy(setting)) {
+            document.refuse_retargeting(setting)?;
+            setting.apply(&mut root)?;
+        }
+        if let Some(node) = root.get("policy") {
+            document.node = node.clone();
+        }
+        give_classes_targets(&mut root);
+        let experiment: Experiment = typed(&root, Spelling::Snake)?;
+        experiment.check().map_err(|problem| root.locate(problem))?;
+        let mut hashes = IndexMap::from([("policy".to_owned(), document.source.sha256())]);
+        hashes.extend(self.hashes.clone());
+        let seed = self.seed.unwrap_or(experiment.seed);
+        Scenario::new(Parts { root, experiment, document, name: &self.name, seed, hashes, files: &self.files })
+    }
+
+    /// The policy as it is written: the last setting of `policy`, else the command line's, else the experiment's.
+    fn policy(&self, named: Option<&Arc<SourceText>>, settings: &[&Setting]) -> Result<Document, InputError> {
+        let load = |reference: &str, places: &Places, origin: &Origin| {
+            Document::load(reference, places)
+                .map_err(|unfound: Box<Unfound>| unfound.at(|problem| InputError::at(origin, problem)))
+        };
+        if let Some(setting) = settings.iter().rev().find(|setting| names_policy(setting)) {
+            return match setting.node.as_str() {
+                Some(reference) => load(reference, &self.written_names, &setting.node.origin),
+                None => Err(not_a_name(&setting.node)),
+            };
+        }
+        if let Some(argument) = named {
+            return load(argument.text(), &self.typed_names, &Origin::whole(argument));
+        }
+        match self.experiment.get("policy") {
+            Some(node) => match &node.value {
+                Value::String(reference) => load(reference, &self.written_names, &node.origin),
+                Value::Table(_) => Ok(Document::inline(node)),
+                _ => Err(not_a_name(node)),
+            },
+            None => {
+                let problem = Problem::whole("the experiment names no policy");
+                let help = "give one with `--policy`, or write `policy = \"queue-threshold-2\"`";
+                Err(self.experiment.locate(problem.help(help)))
+            }
+        }
+    }
+}
+
+/// The settings of the command line: flags that stand for one, then each `--set`.
+fn settings(inputs: &Inputs) -> Result<Vec<Setting>, InputError> {
+    let mut settings = Vec::new();
+    let mut flag = |name: &str, key: &[&str], text: String, value: &dyn Fn(String, &Origin) -> Value| {
+        let source = SourceText::new(name, text.clone());
+        let origin = Origin::whole(&source);
+        let node = Node::new(value(text, &origin), origin.clone());
+        settings.push(Setting { path: key.iter().map(|&segment| segment.to_owned()).collect(), key: origin, node });
+    };
+    let text = |text: String, _: &Origin| Value::String(text);
+    if let Some(model) = &inputs.model {
+        flag("--model", &["serving", "model"], model.clone(), &text);
+    }
+    if let Some(trace) = &inputs.trace {
+        flag("--trace", &["workload"], trace.display().to_string(), &replay);
+    }
+    if let Some(duration) = inputs.duration {
+        flag("--duration", &["duration"], humantime::format_duration(duration).to_string(), &text);
+    }
+    if let Some(repetitions) = inputs.repetitions {
+        let number = Value::Integer(i64::from(repetitions));
+        flag("--repetitions", &["repetitions"], repetitions.to_string(), &|_, _| number.clone());
+    }
+    for argument in &inputs.settings {
+        settings.push(Setting::parse(argument)?);
+    }
+    Ok(settings)
+}
+
+/// A workload that replays the trace `path`.
+fn replay(path: String, origin: &Origin) -> Value {
+    // A name on the command line is looked for where the program runs, not beside the experiment.
+    let path = std::path::absolute(&path).map_or(path, |path| path.display().to_string());
+    let entry = |value: Value| Entry { key: origin.clone(), node: Node::new(value, origin.clone()) };
+    let text = |text: &str| entry(Value::String(text.to_owned()));
+    let source = Table::from_iter([
+        ("name".to_owned(), text("trace")),
+        ("kind".to_owned(), text("replay")),
+        ("file".to_owned(), text(&path)),
+    ]);
+    let sources = Value::Array(vec![Node::new(Value::Table(source), origin.clone())]);
+    Value::Table(Table::from_iter([("source".to_owned(), entry(sources))]))
+}
+
+/// `[slo]` becomes the targets of each class that names none; a workload of traces may have no class at all.
+fn give_classes_targets(root: &mut Node) {
+    let Some(targets) = root.as_table().and_then(|table| table.get("slo")).cloned() else { return };
+    let Value::Table(root) = &mut root.value else { return };
+    let Some(Value::Table(workload)) = root.get_mut("workload").map(|entry| &mut entry.node.value) else { return };
+    let classes = workload.entry("class".to_owned()).or_insert_with(|| {
+        let only = Node::new(Value::Table(Table::new()), targets.node.origin.clone());
+        Entry { key: targets.key.clone(), node: Node::new(Value::Array(vec![only]), targets.node.origin.clone()) }
+    });
+    if let Value::Array(classes) = &mut classes.node.value {
+        for class in classes {
+            if let Value::Table(class) = &mut class.value {
+                class.entry("slo".to_owned()).or_insert_with(|| targets.clone());
+            }
+        }
+    }
+}
+
+fn put(root: &mut Node, key: &str, node: Node) {
+    if let Value::Table(table) = &mut root.value {
+        table.insert(key.to_owned(), Entry { key: node.origin.clone(), node });
+    }
+}
+
+fn names_policy(setting: &Setting) -> bool {
+    setting.path == ["policy"]
+}
+
+fn not_a_name(node: &Node) -> InputError {
+    let problem = Problem::whole(format!("{} stands where a policy is named", node.describe()));
+    InputError::at(&node.origin, problem.help("such as \"queue-threshold-2\", a file, or \"static:3\""))
+}
+
+/// One hash for all settings: keys and values as they were written.
+fn hash_of(settings: &[Setting]) -> String {
+    let lines = settings.iter().map(|setting| {
+        let mut value = setting.node.origin.text();
+        if setting.path == ["workload"] {
+            // The trace has a hash of its own, and its path is nobody's business.
+            value = "";
+        }
+        format!("{}={value}\n", setting.path.join("."))
+    });
+    Sha256::digest(lines.collect::<String>()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The name of a file without folder and extension.
+fn stem(name: &str) -> String {
+    Path::new(name).file_stem().map_or_else(|| name.to_owned(), |stem| stem.to_string_lossy().into_owned())
+}

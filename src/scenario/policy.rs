@@ -1,0 +1,386 @@
+//! A policy: what decides about the number of replicas.
+//!
+//! It is written in TOML, with KEDA's and the HPA's own names in snake_case, or as the ScaledObject in YAML that would be
+//! applied; both become the same document, so that a key such as `policy.scaled_object.max_replica_count` means the same.
+
+use super::document::{Entry, Node, Table, Value};
+use super::experiment::Target;
+use super::find::{Places, Unfound};
+use super::input_error::InputError;
+use super::manifest::{self, ReadManifest};
+use super::nearest::suggestion;
+use super::set::Setting;
+use super::shipped::Kind;
+use super::source_text::{Origin, SourceText};
+use super::sweep::Axis;
+use super::toml_text;
+use super::typed::{Spelling, snake_case, typed};
+use crate::autoscaling::hpa::KubernetesVersion;
+use crate::autoscaling::keda::{Annotations, KedaVersion, ScaledObjectSpec, validate};
+use crate::manifests::{ANNOTATION_NAME, ANNOTATION_SUMMARY, Manifest, ScaleTargetRef, to_yaml};
+use crate::problem::{Place, Problem};
+use crate::units::Replicas;
+use indexmap::IndexMap;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use std::sync::Arc;
+
+/// The most replicas that anybody may ask for: far above any GPU fleet, low enough that a typing mistake ends in a
+/// message and not in a full memory.
+const REPLICAS_MAX: i32 = 10_000;
+
+/// A policy, checked, with its variables replaced.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Its name.
+    pub name: String,
+    /// One line about it; empty where there is none.
+    pub summary: String,
+    /// `metadata.annotations`, without those that carry name and summary: KEDA's own can pause it.
+    pub annotations: IndexMap<String, String>,
+    /// What it does.
+    pub rule: Rule,
+    /// What `tune` may change.
+    pub tune: Vec<Axis>,
+    /// The manifest that it was read from, or would be exported as.
+    object: Object,
+    document: Document,
+}
+
+/// What a policy does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Rule {
+    /// So many replicas at all times: `static:N`.
+    Static(Replicas),
+    /// KEDA and an HPA.
+    ScaledObject(ScaledObjectSpec),
+}
+
+/// The Kubernetes object around a policy's rules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Object {
+    name: String,
+    target: Target,
+}
+
+/// A policy as it was written, to which settings are still applied.
+#[derive(Clone, Debug)]
+pub(super) struct Document {
+    pub(super) node: Node,
+    pub(super) source: Arc<SourceText>,
+    spelling: Spelling,
+    manifest: Option<ManifestNames>,
+}
+
+/// What a manifest fixes that a TOML policy leaves to the experiment.
+#[derive(Clone, Debug)]
+struct ManifestNames {
+    name: String,
+    namespace: Option<String>,
+    deployment: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    name: Option<String>,
+    summary: Option<String>,
+    #[serde(default)]
+    annotations: IndexMap<String, String>,
+    replicas: Option<i32>,
+    scaled_object: Option<ScaledObjectSpec>,
+    #[serde(default, rename = "tune")]
+    _tune: Option<IgnoredAny>,
+}
+
+impl Document {
+    /// Loads what `reference` names: a file, a shipped name, `-` or `static:N`.
+    pub(super) fn load(reference: &str, places: &Places) -> Result<Document, Box<Unfound>> {
+        if let Some(replicas) = reference.strip_prefix("static:") {
+            return Document::fixed(reference, replicas).map_err(|error| Box::new(Unfound::Error(error)));
+        }
+        let source = places.text(Kind::Policy, reference)?;
+        Document::read(&source).map_err(|error| Box::new(Unfound::Error(error)))
+    }
+
+    /// Reads a policy from a text, TOML or YAML.
+    pub(super) fn read(source: &Arc<SourceText>) -> Result<Document, InputError> {
+        if is_yaml(source) {
+            let ReadManifest { document, name, namespace, deployment } = manifest::read(source)?;
+            let names = ManifestNames { name, namespace, deployment };
+            let source = Arc::clone(source);
+            return Ok(Document { node: document, source, spelling: Spelling::Camel, manifest: Some(names) });
+        }
+        let node = toml_text::parse(source)?;
+        Ok(Document { node, source: Arc::clone(source), spelling: Spelling::Snake, manifest: None })
+    }
+
+    /// An inline `[policy]` of an experiment.
+    pub(super) fn inline(node: &Node) -> Document {
+        let source = Arc::clone(&node.origin.source);
+        Document { node: node.clone(), source, spelling: Spelling::Snake, manifest: None }
+    }
+
+    fn fixed(reference: &str, replicas: &str) -> Result<Document, InputError> {
+        let source = SourceText::new("--policy", reference);
+        let origin = Origin { source: Arc::clone(&source), span: reference.len() - replicas.len()..reference.len() };
+        let Ok(count) = replicas.parse::<i32>() else {
+            let problem = Problem::whole(format!("`{replicas}` is not a number of replicas"));
+            return Err(InputError::at(&origin, problem.help("such as `static:3`")));
+        };
+        let mut table = Table::new();
+        let name = Value::String(format!("static-{count}"));
+        for (key, value) in [("name", name), ("replicas", Value::Integer(i64::from(count)))] {
+            let node = Node::new(value, origin.clone());
+            table.insert(key.to_owned(), Entry { key: origin.clone(), node });
+        }
+        let node = Node::new(Value::Table(table), origin);
+        Ok(Document { node, source, spelling: Spelling::Snake, manifest: None })
+    }
+
+    /// Namespace and Deployment of the world: a manifest names its own, everything else is `target`'s.
+    pub(super) fn target(&self, target: &Target) -> Target {
+        match &self.manifest {
+            None => target.clone(),
+            Some(names) => Target {
+                namespace: names.namespace.clone().unwrap_or_else(|| target.namespace.clone()),
+                deployment: names.deployment.clone(),
+                model: target.model.clone(),
+            },
+        }
+    }
+
+    /// A manifest names its own namespace and Deployment: `--set target.…` cannot move it elsewhere.
+    pub(super) fn refuse_retargeting(&self, setting: &Setting) -> Result<(), InputError> {
+        let Some(names) = &self.manifest else { return Ok(()) };
+        let own = match setting.path.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            ["target", "namespace"] => names.namespace.as_deref(),
+            ["target", "deployment"] => Some(names.deployment.as_str()),
+            _ => None,
+        };
+        match own {
+            Some(own) if setting.node.as_str() != Some(own) => {
+                let message = format!("the manifest names its own {}, `{own}`", setting.path[1]);
+                let help = "change it there, or write the policy in TOML with $namespace and $deployment";
+                Err(InputError::at(&setting.key, Problem::whole(message).help(help)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks the document and replaces its variables by what `target` says.
+    pub(super) fn resolve(self, target: &Target) -> Result<Policy, InputError> {
+        if let Some(spec) = self.node.get("scaled_object") {
+            refuse_camel_case(spec)?;
+        }
+        let file: File = typed(&self.node, self.spelling)?;
+        let at_key = |key: &str, problem: Problem| self.node.locate(Problem { place: Place::Key(key.into()), ..problem });
+        let rule = match (file.replicas, file.scaled_object) {
+            (Some(replicas), None) => {
+                if !(0..=REPLICAS_MAX).contains(&replicas) {
+                    let problem = Problem::whole(format!("{replicas} is not a number of replicas"));
+                    return Err(at_key("replicas", problem.help(format!("from 0 to {REPLICAS_MAX}"))));
+                }
+                Rule::Static(Replicas(replicas))
+            }
+            (None, Some(spec)) => Rule::ScaledObject(self.resolve_spec(spec, target)?),
+            (Some(_), Some(_)) => {
+                let problem = Problem::whole("a policy has either `replicas` or `scaled_object`, not both");
+                return Err(at_key("replicas", problem));
+            }
+            (None, None) => {
+                let problem = Problem::whole("this policy has no `[scaled_object]`");
+                return Err(at_key("", problem.help("or `replicas = 3` for a fixed number of replicas")));
+            }
+        };
+        let tune = match self.node.get("tune") {
+            Some(tune) => Axis::read_all(tune)?,
+            None => Vec::new(),
+        };
+        let target = self.target(target);
+        let object = match &self.manifest {
+            Some(names) => Object { name: names.name.clone(), target },
+            None => Object { name: target.deployment.clone(), target },
+        };
+        Ok(Policy {
+            name: file.name.unwrap_or_else(|| stem(self.source.name())),
+            summary: file.summary.unwrap_or_default(),
+            annotations: file.annotations,
+            rule,
+            tune,
+            object,
+            document: self,
+        })
+    }
+
+    fn resolve_spec(&self, mut spec: ScaledObjectSpec, target: &Target) -> Result<ScaledObjectSpec, InputError> {
+        if self.manifest.is_none() {
+            for (index, trigger) in spec.triggers.iter_mut().enumerate() {
+                for (key, text) in &mut trigger.metadata {
+                    let resolved = target.resolve(text).map_err(|problem| {
+                        self.node.locate_at(&format!("scaled_object.triggers.{index}.metadata.{key}"), problem)
+                    })?;
+                    *text = resolved.text;
+                }
+            }
+        }
+        Ok(spec)
+    }
+}
+
+impl Policy {
+    /// Reads a policy from a text for the world of `target`.
+    ///
+    /// # Errors
+    /// Whatever cannot be as the user gave it.
+    pub fn read(source: &Arc<SourceText>, target: &Target) -> Result<Policy, InputError> {
+        Document::read(source)?.resolve(target)
+    }
+
+    /// Checks what KEDA's and the API server's admission check, and that all of it can be simulated.
+    ///
+    /// # Errors
+    /// The first problem.
+    pub fn check(&self, keda: KedaVersion, kubernetes: KubernetesVersion) -> Result<(), InputError> {
+        let Rule::ScaledObject(spec) = &self.rule else { return Ok(()) };
+        Annotations::of(&self.annotations).map_err(|problem| self.locate(problem))?;
+        match validate::problems(self.object_name(), spec, keda, kubernetes).into_iter().next() {
+            None => Ok(()),
+            Some(problem) if problem.place == Place::Key("name".to_owned()) => Err(self.locate(problem)),
+            Some(problem) => Err(self.locate(problem.under("scaled_object"))),
+        }
+    }
+
+    /// The ScaledObject's rules, if it is no fixed number of replicas.
+    pub fn scaled_object(&self) -> Option<&ScaledObjectSpec> {
+        match &self.rule {
+            Rule::ScaledObject(spec) => Some(spec),
+            Rule::Static(_) => None,
+        }
+    }
+
+    /// `metadata.name` of the ScaledObject.
+    pub fn object_name(&self) -> &str {
+        &self.object.name
+    }
+
+    /// The text that it was read from.
+    pub fn source(&self) -> &Arc<SourceText> {
+        &self.document.source
+    }
+
+    /// The policy as a ScaledObject in YAML that can be applied as it is, under a comment of the given lines.
+    ///
+    /// # Errors
+    /// A fixed number of replicas, for which there is no ScaledObject.
+    pub fn to_yaml(&self, comments: &[String]) -> Result<String, InputError> {
+        let refuse = |problem| self.document.node.locate(problem);
+        let Rule::ScaledObject(spec) = &self.rule else {
+            let problem = Problem::key("replicas", "a fixed number of replicas has no ScaledObject to export");
+            return Err(refuse(problem.help("set `spec.replicas` of the Deployment")));
+        };
+        let mut annotations = IndexMap::from([(ANNOTATION_NAME.to_owned(), self.name.clone())]);
+        if !self.summary.is_empty() {
+            annotations.insert(ANNOTATION_SUMMARY.to_owned(), self.summary.clone());
+        }
+        annotations.extend(self.annotations.clone());
+        let manifest = Manifest {
+            name: self.object.name.clone(),
+            namespace: Some(self.object.target.namespace.clone()),
+            annotations,
+            target: ScaleTargetRef { name: self.object.target.deployment.clone() },
+            spec: spec.clone(),
+        };
+        to_yaml(&manifest, comments).map_err(refuse)
+    }
+
+    /// The error for `problem` with the metadata `key` of trigger `trigger`, such as its query: the caret is under the
+    /// part that `problem` names, in the file.
+    pub fn locate_metadata(&self, trigger: usize, key: &str, problem: Problem) -> InputError {
+        let path = format!("scaled_object.triggers.{trigger}.metadata.{key}");
+        self.document.node.locate_at(&path, self.in_written_text(&path, problem))
+    }
+
+    /// The error for `problem`, whose key is one of the policy's: `scaled_object.max_replica_count`.
+    pub fn locate(&self, problem: Problem) -> InputError {
+        let mut problem = self.in_our_words(problem);
+        if let Place::Key(key) = &problem.place {
+            let key = key.clone();
+            problem = self.in_written_text(&key, problem);
+            return self.document.node.locate_at(&key, problem);
+        }
+        self.document.node.locate(problem)
+    }
+
+    /// A problem with a text whose variables were replaced, as one with the text that the user wrote.
+    fn in_written_text(&self, path: &str, mut problem: Problem) -> Problem {
+        if let Place::Text { text, span } = &mut problem.place
+            && let Some(written) = self.document.node.find(path).node.as_str()
+            && self.document.manifest.is_none()
+            && let Ok(resolved) = self.object.target.resolve(written)
+            && resolved.text == *text
+        {
+            *span = resolved.original(*span);
+            written.clone_into(text);
+        }
+        problem
+    }
+
+    /// The names in back quotes of a wing's message, as the user's file spells them.
+    fn in_our_words(&self, mut problem: Problem) -> Problem {
+        let spell = |text: &str| -> String {
+            let parts = text.split('`').enumerate();
+            let spelled = parts.map(|(index, part)| match index % 2 {
+                1 if part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_.".contains(&b)) => {
+                    part.split('.').map(|key| self.document.spelling.key(key)).collect::<Vec<_>>().join(".")
+                }
+                _ => part.to_owned(),
+            });
+            spelled.collect::<Vec<_>>().join("`")
+        };
+        problem.message = spell(&problem.message);
+        problem.help = problem.help.as_deref().map(spell);
+        problem
+    }
+}
+
+/// Keys in Kubernetes' spelling, which neither TOML nor `--set` has (those of a manifest are ours by now): with one way to
+/// write a thing, a setting replaces what it means to replace.
+fn refuse_camel_case(node: &Node) -> Result<(), InputError> {
+    match &node.value {
+        Value::Table(table) => {
+            for (key, entry) in table {
+                if key.contains(|c: char| c.is_ascii_uppercase()) {
+                    let snake = snake_case(key);
+                    let mut problem = Problem::whole(format!("unknown key `{key}`"));
+                    problem.help = suggestion(key, &[&snake]);
+                    return Err(InputError::at(&entry.key, problem));
+                }
+                if key != "metadata" {
+                    refuse_camel_case(&entry.node)?;
+                }
+            }
+            Ok(())
+        }
+        Value::Array(items) => items.iter().try_for_each(refuse_camel_case),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a text is YAML: by the extension of its name, else by a line that begins as manifests do.
+fn is_yaml(source: &SourceText) -> bool {
+    let name = source.name().to_ascii_lowercase();
+    if name.ends_with(".toml") {
+        return false;
+    }
+    let begins = |line: &str| {
+        ["apiVersion:", "kind:", "metadata:", "spec:", "---", "{"].iter().any(|start| line.starts_with(start))
+    };
+    [".yaml", ".yml", ".json"].iter().any(|extension| name.ends_with(extension)) || source.text().lines().any(begins)
+}
+
+/// The name of a file without folder and extension.
+fn stem(name: &str) -> String {
+    let stem = std::path::Path::new(name).file_stem();
+    stem.map_or_else(|| name.to_owned(), |stem| stem.to_string_lossy().into_owned())
+}

@@ -1,0 +1,178 @@
+//! A scenario: everything that a world is built from, checked.
+
+use super::data_file::DataFiles;
+use super::document::Node;
+use super::experiment::{Cost, Experiment, Gate, Measure, Serving, Target};
+use super::input_error::InputError;
+use super::policy::{Document, Policy};
+use crate::autoscaling::hpa::ControllerManagerFlags;
+use crate::autoscaling::keda::KedaVersion;
+use crate::problem::{Place, Problem};
+use crate::random::Streams;
+use crate::serving::engine::Release;
+use crate::units::{Replicas, SimDuration, UnixMillis};
+use crate::workload::{Workload, WorkloadSpec};
+use indexmap::IndexMap;
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+
+/// A policy over a world, checked as far as that can be without running it.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// Name of the experiment.
+    pub name: String,
+    /// Its one-line summary; empty where there is none.
+    pub summary: String,
+    /// What decides about the number of replicas.
+    pub policy: Policy,
+    /// Namespace, Deployment and served model: the manifest's own where the policy is one.
+    pub target: Target,
+    /// Requests.
+    pub workload: WorkloadSpec,
+    /// The plant.
+    pub serving: Serving,
+    /// The release of vLLM.
+    pub release: Release,
+    /// Pods at the start, all of them Ready.
+    pub initial_replicas: Replicas,
+    /// KEDA's release.
+    pub keda: KedaVersion,
+    /// The HPA controller's release and flags.
+    pub hpa: ControllerManagerFlags,
+    /// Prices.
+    pub cost: Cost,
+    /// What is measured.
+    pub measure: Measure,
+    /// What must hold in CI.
+    pub gate: Gate,
+    /// How long requests are sent.
+    pub duration: SimDuration,
+    /// Seed of every random stream.
+    pub seed: u64,
+    /// Runs over as many seeds, at least 1.
+    pub repetitions: u32,
+    /// Wall-clock time of the start.
+    pub start: UnixMillis,
+    /// SHA-256 of each input by its role: `policy`, `experiment`, `settings`, `trace`.
+    pub inputs: IndexMap<String, String>,
+    /// Names of the data files that the workload reads.
+    data: Vec<String>,
+    /// What all of this was read from.
+    document: Arc<Node>,
+    files: Arc<DataFiles>,
+}
+
+/// What [`Scenario::new`] puts together.
+pub(super) struct Parts<'a> {
+    pub(super) root: Node,
+    pub(super) experiment: Experiment,
+    pub(super) document: Document,
+    pub(super) name: &'a str,
+    pub(super) seed: u64,
+    pub(super) hashes: IndexMap<String, String>,
+    pub(super) files: &'a Arc<DataFiles>,
+}
+
+impl Scenario {
+    pub(super) fn new(parts: Parts<'_>) -> Result<Scenario, InputError> {
+        let Parts { root, experiment, document, name, seed, hashes, files } = parts;
+        let at = |problem: Problem| root.locate(problem);
+        let target = document.target(&experiment.target);
+        let policy = document.resolve(&target)?;
+        policy.check(experiment.keda.version, experiment.hpa.kubernetes)?;
+        let initial_replicas = experiment.initial_replicas(&policy.rule).map_err(at)?;
+        let release = experiment.serving.release().map_err(|problem| at(problem.under("serving")))?;
+        let start = experiment.start().map_err(at)?;
+        let gate = experiment.gate.read().map_err(|(key, problem)| root.locate_at(&key, problem))?;
+        let mut scenario = Scenario {
+            name: experiment.name.unwrap_or_else(|| name.to_owned()),
+            summary: experiment.summary,
+            policy,
+            target,
+            workload: experiment.workload,
+            serving: experiment.serving,
+            release,
+            initial_replicas,
+            keda: experiment.keda.version,
+            hpa: experiment.hpa,
+            cost: experiment.cost,
+            measure: experiment.measure,
+            gate,
+            duration: experiment.duration.duration(),
+            seed,
+            repetitions: experiment.repetitions,
+            start,
+            inputs: hashes,
+            data: Vec::new(),
+            document: Arc::new(root),
+            files: Arc::clone(files),
+        };
+        scenario.hash_data_files()?;
+        Ok(scenario)
+    }
+
+    /// The requests of the run with seed `seed`.
+    ///
+    /// # Errors
+    /// What is wrong with the workload or with the beginning of a file that it names.
+    pub fn requests(&self, seed: u64) -> Result<Workload, InputError> {
+        let mut open = |name: &str| self.files.open(name);
+        Workload::new(&self.workload, &Streams::new(seed), self.duration, &mut open)
+            .map_err(|problem| self.locate_workload(problem))
+    }
+
+    /// The error for `problem`, whose key is absolute: `serving.nodes.gpus_per_node`.
+    pub fn locate(&self, problem: Problem) -> InputError {
+        match &problem.place {
+            Place::Key(key) if key.starts_with("policy.") => {
+                let key = key["policy.".len()..].to_owned();
+                self.policy.locate(Problem { place: Place::Key(key), ..problem })
+            }
+            _ => self.document.locate(problem),
+        }
+    }
+
+    /// The error for a problem that reading requests found: with a key of `[workload]`, or with a line of a data file.
+    pub fn locate_workload(&self, mut problem: Problem) -> InputError {
+        if !matches!(problem.place, Place::Line { .. }) {
+            return self.document.locate(problem.under("workload"));
+        }
+        // The wing puts the file's name before its message.
+        let named = self.data.iter().find_map(|name| {
+            let message = problem.message.strip_prefix(name.as_str())?.strip_prefix(": ")?;
+            Some((name.as_str(), message.to_owned()))
+        });
+        match named {
+            Some((name, message)) => {
+                problem.message = message;
+                InputError::in_file(name, problem)
+            }
+            None => InputError::in_file("workload", problem),
+        }
+    }
+
+    /// Checks the workload, and adds one hash of all files that it names.
+    fn hash_data_files(&mut self) -> Result<(), InputError> {
+        let mut names: Vec<String> = Vec::new();
+        let mut open = |name: &str| {
+            if !names.iter().any(|known| known == name) {
+                names.push(name.to_owned());
+            }
+            self.files.open(name)
+        };
+        let checked = Workload::new(&self.workload, &Streams::new(self.seed), self.duration, &mut open);
+        self.data = names;
+        checked.map_err(|problem| self.locate_workload(problem))?;
+        let hashes = self.data.iter().map(|name| self.files.sha256(name)).collect::<Result<Vec<_>, _>>();
+        let hashes = hashes.map_err(|problem| self.document.locate(problem.under("workload")))?;
+        let hash = match &hashes[..] {
+            [] => return Ok(()),
+            [one] => one.clone(),
+            several => {
+                Sha256::digest(several.join("\n")).iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+            }
+        };
+        self.inputs.insert("trace".to_owned(), hash);
+        Ok(())
+    }
+}

@@ -1,0 +1,288 @@
+//! The engine's loop on a clock: `EngineCoreProc.run_busy_loop`, `step` and `step_with_batch_queue` of vLLM 0.32
+//! (`vllm/v1/engine/core.py`).
+//!
+//! Under async scheduling two batches are in flight. Call *k* of the loop drains the input queue, schedules batch *k*
+//! behind the running batch *k - 1*, waits for *k - 1* to end and processes its outputs:
+//!
+//! ```text
+//!   GPU      │ batch 0        │ batch 1      │ batch 2      │
+//!   passes  0,1               2              3              4     pass k is scheduled as batch k - 1 starts
+//!   outputs                   0              1              2
+//! ```
+//!
+//! So an arrival while batch *k* runs joins batch *k + 2*, and from idle two passes follow each other at once. Without
+//! async scheduling a pass is scheduled when the outputs of the one before are processed: an arrival joins batch
+//! *k + 1*.
+
+use super::batch::{Batch, StepTimer};
+use super::config::EngineConfig;
+use super::output_processor::OutputProcessor;
+use super::request::{EngineRequest, Output, Refusal, RequestId};
+use super::scheduler::Scheduler;
+use super::stats::Stats;
+use super::update::TokenOutput;
+use crate::problem::Problem;
+use crate::units::{Blocks, SimDuration, SimTime, Tokens};
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+
+/// An engine on a clock, as the simulation drives it. Two engines of one behaviour give the same outputs at the same
+/// times, in the same order, and the same [`Stats`] between events.
+pub trait Engine {
+    /// `request` reaches the engine's input queue at `now`, its way through the API server behind it. It joins the
+    /// first pass that is scheduled after that.
+    ///
+    /// # Errors
+    /// Why the API server takes no such request; the engine then never hears of it.
+    fn submit(&mut self, now: SimTime, request: EngineRequest) -> Result<(), Refusal>;
+
+    /// The client of `id` gave up, which the engine hears at `now`. It acts on it when the batch that runs has ended,
+    /// before that batch's outputs are processed, and says [`Output::Aborted`]. An `id` that is not here is ignored:
+    /// its answer and the abort may have crossed.
+    fn abort(&mut self, now: SimTime, id: RequestId);
+
+    /// When [`Engine::advance`] must be called next: at the end of the batch whose outputs are due, or at once if a
+    /// request has come to the idle engine. `None`: idle, or waiting for ever.
+    ///
+    /// Requests that come to an idle engine at one instant start together if its event is ordered after theirs.
+    fn next_event(&self) -> Option<SimTime>;
+
+    /// Processes what is due at `now`, which must be [`Engine::next_event`]'s: outputs, then arrivals, then the next
+    /// pass or passes. What clients hear is added to `out`, in order of `at`.
+    fn advance(&mut self, now: SimTime, out: &mut Vec<Output>);
+
+    /// What the API process' `/metrics` shows.
+    fn stats(&self) -> &Stats;
+
+    /// The requests that were taken and have not ended, in an order of the engine's own that is always the same.
+    fn unfinished(&self) -> Box<dyn Iterator<Item = RequestId> + '_>;
+
+    /// Recounts what is kept incrementally, in time proportional to all requests and KV-cache blocks.
+    ///
+    /// # Errors
+    /// What does not add up, as a sentence: a bug in the engine.
+    fn audit(&self) -> Result<(), String>;
+}
+
+/// Times around the steps that the step timer does not know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EngineTiming {
+    /// From a batch's end until a client sees its token: o_out.
+    pub output_delay: SimDuration,
+    /// What the first batch after idle takes longer, as no CPU work for it was done in advance.
+    pub idle_penalty: SimDuration,
+}
+
+/// The engine that runs every pass: the reference.
+pub struct EngineCore {
+    config: EngineConfig,
+    scheduler: Scheduler,
+    timer: Arc<dyn StepTimer + Send + Sync>,
+    timing: EngineTiming,
+    /// Requests that no drain has taken yet.
+    input: VecDeque<EngineRequest>,
+    aborts: Vec<RequestId>,
+    /// Scheduled batches, oldest first: at most two, under sync scheduling one.
+    in_flight: VecDeque<InFlight>,
+    /// Batches to be filled again.
+    spare: Vec<Batch>,
+    gpu_free_at: SimTime,
+    /// When the first request came to the idle engine.
+    woken_at: Option<SimTime>,
+    /// Whether no batch has run since the engine was idle.
+    idle: bool,
+    tokens: Vec<TokenOutput>,
+    processor: OutputProcessor,
+}
+
+struct InFlight {
+    batch: Batch,
+    duration: SimDuration,
+    end: SimTime,
+}
+
+impl EngineCore {
+    /// An idle engine with `num_gpu_blocks` KV-cache blocks, vLLM's null block among them.
+    ///
+    /// # Errors
+    /// A problem with `max_model_len` if the blocks do not hold one request of that length.
+    pub fn new(
+        config: EngineConfig,
+        num_gpu_blocks: Blocks,
+        timer: Arc<dyn StepTimer + Send + Sync>,
+        timing: EngineTiming,
+    ) -> Result<Self, Problem> {
+        config.check_kv_blocks(num_gpu_blocks)?;
+        let scheduler = Scheduler::new(config.clone(), num_gpu_blocks);
+        Ok(EngineCore {
+            processor: OutputProcessor::new(&config, &scheduler),
+            config,
+            scheduler,
+            timer,
+            timing,
+            input: VecDeque::new(),
+            aborts: Vec::new(),
+            in_flight: VecDeque::new(),
+            spare: Vec::new(),
+            gpu_free_at: SimTime::ZERO,
+            woken_at: None,
+            idle: true,
+            tokens: Vec::new(),
+        })
+    }
+
+    /// The API server's checks (`InputProcessor`, `AsyncLLM.check_admission`). A request counts as unfinished until
+    /// the engine has let go of it.
+    fn check_admission(&mut self, request: &EngineRequest) -> Result<(), Refusal> {
+        if request.prompt_tokens == Tokens::ZERO {
+            return Err(Refusal::EmptyPrompt);
+        }
+        if request.prompt_tokens >= self.config.max_model_len {
+            return Err(Refusal::PromptTooLong);
+        }
+        if let Some(most) = self.config.max_num_queued_reqs
+            && self.input.len() + self.scheduler.num_requests() >= most as usize
+        {
+            self.processor.stats.admission_rejections.max_num_queued_reqs += 1;
+            return Err(Refusal::MaxNumQueuedReqs);
+        }
+        if let Some(most) = self.config.max_num_queued_tokens {
+            let in_input: u64 = self.input.iter().map(|request| u64::from(request.prompt_tokens.get())).sum();
+            if in_input + self.processor.queued_tokens() >= most {
+                self.processor.stats.admission_rejections.max_num_queued_tokens += 1;
+                return Err(Refusal::MaxNumQueuedTokens);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives all arrivals to the scheduler, then acts on the aborts that came after them.
+    fn drain_input(&mut self, now: SimTime, out: &mut Vec<Output>) {
+        while let Some(request) = self.input.pop_front() {
+            let slot = self.scheduler.add_request(&request);
+            let max_tokens = Tokens(request.max_tokens_param(self.config.max_model_len));
+            self.processor.queued(now, slot, &request, max_tokens);
+        }
+        self.process_aborts(now, out);
+        self.aborts.clear();
+    }
+
+    /// Acts on the aborts of requests that the scheduler knows.
+    fn process_aborts(&mut self, now: SimTime, out: &mut Vec<Output>) {
+        for &id in &self.aborts {
+            if let Some(slot) = self.scheduler.abort(id) {
+                self.processor.aborted(now, slot, out);
+            }
+        }
+    }
+
+    /// Schedules a pass and puts its batch behind those in flight.
+    fn schedule(&mut self, now: SimTime) {
+        let mut batch = self.spare.pop().unwrap_or_default();
+        self.scheduler.schedule(&mut batch);
+        self.processor.scheduled(now, &batch);
+        let mut start = self.gpu_free_at.max(now);
+        let mut duration = SimDuration::ZERO;
+        if !batch.is_empty() {
+            if std::mem::take(&mut self.idle) {
+                start += self.timing.idle_penalty;
+            }
+            duration = self.timer.step_time(&batch.shape);
+            self.processor.stats.steps += 1;
+        }
+        self.gpu_free_at = start + duration;
+        self.in_flight.push_back(InFlight { batch, duration, end: self.gpu_free_at });
+    }
+
+    /// Whether the loop goes on to the next pass instead of waiting for the oldest batch: only under async
+    /// scheduling, with one batch in flight, unless that is empty and nothing is left to schedule.
+    fn schedules_ahead(&self) -> bool {
+        self.config.async_scheduling
+            && self.in_flight.len() < 2
+            && (self.in_flight.back().is_some_and(|latest| !latest.batch.is_empty())
+                || self.scheduler.has_requests())
+    }
+
+    /// Processes the outputs of the oldest batch, which has ended.
+    fn complete_oldest(&mut self, now: SimTime, out: &mut Vec<Output>) {
+        let Some(InFlight { batch, duration, .. }) = self.in_flight.pop_front() else { return };
+        self.process_aborts(now, out);
+        self.tokens.clear();
+        self.scheduler.update(&batch, &mut self.tokens);
+        self.processor.process(now, now + self.timing.output_delay, &self.tokens, out);
+        self.processor.sample(&mut self.scheduler);
+        self.processor.stats.busy += duration;
+        self.spare.push(batch);
+    }
+}
+
+impl Engine for EngineCore {
+    fn submit(&mut self, now: SimTime, mut request: EngineRequest) -> Result<(), Refusal> {
+        self.check_admission(&request)?;
+        // `get_max_tokens` of the OpenAI server: no more than what `max_model_len` leaves.
+        let room = self.config.max_model_len - request.prompt_tokens;
+        let max_tokens = Tokens(request.max_tokens_param(self.config.max_model_len));
+        request.max_tokens = Some(max_tokens.min(room));
+        self.input.push_back(request);
+        if self.in_flight.is_empty() && self.woken_at.is_none() {
+            self.woken_at = Some(now);
+        }
+        Ok(())
+    }
+
+    fn abort(&mut self, _now: SimTime, id: RequestId) {
+        self.aborts.push(id);
+    }
+
+    fn next_event(&self) -> Option<SimTime> {
+        self.in_flight.front().map(|oldest| oldest.end).or(self.woken_at)
+    }
+
+    fn advance(&mut self, now: SimTime, out: &mut Vec<Output>) {
+        debug_assert_eq!(self.next_event(), Some(now), "advance is called at next_event");
+        self.woken_at = None;
+        self.complete_oldest(now, out);
+        loop {
+            self.drain_input(now, out);
+            if self.scheduler.has_requests() {
+                self.schedule(now);
+                if self.schedules_ahead() {
+                    continue;
+                }
+            }
+            match self.in_flight.front() {
+                None => {
+                    self.idle = true;
+                    return;
+                }
+                Some(oldest) if oldest.end > now => return,
+                // A pass without tokens has taken no time.
+                Some(_) => self.complete_oldest(now, out),
+            }
+        }
+    }
+
+    fn stats(&self) -> &Stats {
+        &self.processor.stats
+    }
+
+    fn unfinished(&self) -> Box<dyn Iterator<Item = RequestId> + '_> {
+        Box::new(self.scheduler.unfinished().chain(self.input.iter().map(|request| request.id)))
+    }
+
+    fn audit(&self) -> Result<(), String> {
+        self.scheduler.audit()
+    }
+}
+
+impl fmt::Debug for EngineCore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EngineCore")
+            .field("next_event", &self.next_event())
+            .field("input", &self.input.len())
+            .field("running", &self.scheduler.num_running())
+            .field("waiting", &self.scheduler.num_waiting())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,30 @@
+//! Conservation, checked: nothing appears or vanishes unaccounted for.
+//!
+//! Totals are kept as things happen and compared at every scrape, in every build; debug builds recount from the bottom
+//! after every event. A failure is a defect of the simulator, never of the input, so it panics; the command that runs the
+//! world adds the seed with which to replay it.
+
+use super::flight::Stage;
+use super::world::World;
+use crate::serving::pod::Phase;
+
+/// Running totals: every request has a fate or is on its way; GPUs in use are no more than there are. O(1).
+pub(super) fn conserved(world: &World<'_>) {
+    let accounted = world.counts.fates.total() + world.flights.len() as u64;
+    assert_eq!(world.counts.arrived, accounted, "requests are lost at {}: fates {:?}", world.now, world.counts.fates);
+    let (used, all) = (world.nodes.gpus_used(), world.nodes.gpus_ordered());
+    assert!(used <= all, "{used} of {all} GPUs are used at {}", world.now);
+}
+
+/// The same from the bottom up: GPUs, ready pods, queues. O(everything).
+pub(super) fn recount(world: &World<'_>) {
+    conserved(world);
+    assert!(world.nodes.is_consistent(), "GPUs are lost at {}", world.now);
+    let ready = world.pods.iter().filter(|slot| slot.pod.phase() == Phase::Ready).count();
+    assert_eq!(world.deployment.ready_replicas().get() as usize, ready, "ready pods at {}", world.now);
+    assert_eq!(world.levels.ready.get() as usize, ready, "ready level at {}", world.now);
+    let waiting: u64 = world.pods.iter().filter_map(|slot| Some(slot.engine.as_ref()?.waiting())).sum();
+    assert_eq!(world.waiting, waiting, "waiting requests at {}", world.now);
+    let held = world.flights.count(|flight| flight.sent.is_none() || flight.stage == Stage::Held);
+    assert_eq!(world.held, held as u64, "held requests at {}", world.now);
+}

@@ -1,0 +1,121 @@
+//! Everything a run needs, checked: what `scenario` makes of the user's files.
+
+use super::control::Autoscaling;
+use crate::monitoring::MonitoringSpec;
+use crate::monitoring::series::Retention;
+use crate::monitoring::vllm_metrics::Schema;
+use crate::serving::engine::{EngineConfig, EngineCore, EngineTiming, StepTimer};
+use crate::serving::gateway::GatewaySpec;
+use crate::serving::nodes::NodesSpec;
+use crate::serving::performance::Startup;
+use crate::serving::pod::PodSpec;
+use crate::serving::router::RouterSpec;
+use crate::units::{Blocks, Gpus, Replicas, SimDuration, UnixMillis};
+use crate::workload::Workload;
+use std::sync::Arc;
+
+/// A world to be run once.
+pub struct Setup {
+    /// The seed of every stream.
+    pub seed: u64,
+    /// How long requests come.
+    pub duration: SimDuration,
+    /// Whether the run then goes on until every request has its fate.
+    pub drain: bool,
+    /// Requests that come due earlier count among the fates, not among the latencies.
+    pub warmup: SimDuration,
+    /// Interval of the timeline; above zero.
+    pub tick: SimDuration,
+    /// The wall-clock instant of t = 0.
+    pub epoch: UnixMillis,
+    /// What is scaled.
+    pub target: Target,
+    /// The requests.
+    pub workload: Workload,
+    /// The plant.
+    pub serving: ServingSetup,
+    /// The sensor.
+    pub monitoring: MonitoringSetup,
+    /// The controller.
+    pub autoscaling: Autoscaling,
+    /// What was already worth saying when the files were read.
+    pub warnings: Vec<String>,
+}
+
+/// The scaled workload, as labels name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Namespace of the Deployment.
+    pub namespace: String,
+    /// Its name.
+    pub deployment: String,
+    /// vLLM's `--served-model-name`.
+    pub model_name: String,
+}
+
+/// The sensor's settings.
+pub struct MonitoringSetup {
+    /// `[monitoring]`.
+    pub spec: MonitoringSpec,
+    /// How long samples are kept: as long as any query looks back.
+    pub retention: Retention,
+    /// What a pod's `/metrics` page holds.
+    pub schema: Schema,
+}
+
+/// The plant's settings.
+#[derive(Clone)]
+pub struct ServingSetup {
+    /// What every pod runs.
+    pub engine: EngineSetup,
+    /// Delays between client and engine.
+    pub request_path: RequestPath,
+    /// GPUs of one replica: its tensor parallelism.
+    pub gpus_per_pod: Gpus,
+    /// Replicas at t = 0, all Ready.
+    pub initial_replicas: Replicas,
+    /// `[serving.startup]` over the model's own.
+    pub startup: Startup,
+    /// `[serving.nodes]`.
+    pub nodes: NodesSpec,
+    /// `[serving.pod]`.
+    pub pod: PodSpec,
+    /// `[serving.router]`.
+    pub router: RouterSpec,
+    /// `[serving.gateway]`.
+    pub gateway: GatewaySpec,
+}
+
+impl ServingSetup {
+    /// Nodes at t = 0: as many as the initial replicas need, and no fewer than `min_nodes`.
+    pub fn initial_nodes(&self) -> u32 {
+        let pods_per_node = (self.nodes.gpus_per_node.get() / self.gpus_per_pod.get().max(1)).max(1);
+        self.initial_replicas.get().max(0).cast_unsigned().div_ceil(pods_per_node).max(self.nodes.min_nodes)
+    }
+}
+
+/// How an engine is made.
+#[derive(Clone)]
+pub struct EngineSetup {
+    /// vLLM's configuration, defaults filled in.
+    pub config: EngineConfig,
+    /// `num_gpu_blocks`, the null block among them.
+    pub kv_blocks: Blocks,
+    /// How long steps take.
+    pub step_time: Arc<dyn StepTimer + Send + Sync>,
+    /// Fixed costs around the steps.
+    pub timing: EngineTiming,
+}
+
+impl EngineSetup {
+    pub(super) fn build(&self) -> EngineCore {
+        EngineCore::new(self.config.clone(), self.kv_blocks, Arc::clone(&self.step_time), self.timing)
+    }
+}
+
+/// Delays between a client and an engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestPath {
+    /// From the client's send until the request is in the engine's input queue: HTTP, tokenizer, IPC.
+    pub input: SimDuration,
+}

@@ -1,0 +1,172 @@
+//! What Prometheus sees: pods come into discovery and leave it, and are scraped in between.
+
+use super::checkers;
+use super::event::Event;
+use super::setup::{MonitoringSetup, Target};
+use super::world::World;
+use crate::autoscaling::keda::QueryOutcome;
+use crate::monitoring::Discovery;
+use crate::monitoring::kube_state_metrics::{self, DeploymentStatus};
+use crate::monitoring::labels::Labels;
+use crate::monitoring::promql::{Query, Value};
+use crate::monitoring::scrape::{Prometheus, Scraped, TargetId};
+use crate::monitoring::vllm_metrics::Schema;
+use crate::random::Streams;
+use crate::serving::nodes::Nodes;
+use crate::units::{SimTime, UnixMillis};
+
+/// Prometheus, and who its targets are.
+pub(super) struct Sensor {
+    prometheus: Prometheus,
+    discovery: Discovery,
+    schema: Schema,
+    target: Target,
+    kube_state_columns: Vec<Labels>,
+    /// By target.
+    owners: Vec<Owner>,
+    /// By pod.
+    pods: Vec<Option<TargetId>>,
+    /// Kept for its allocation.
+    page: Vec<f64>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Owner {
+    KubeStateMetrics,
+    Pod(u32),
+}
+
+impl Sensor {
+    pub(super) fn new(setup: MonitoringSetup, target: Target, epoch: UnixMillis, streams: &Streams) -> Self {
+        Sensor {
+            prometheus: Prometheus::new(&setup.spec, epoch, setup.retention, streams),
+            discovery: setup.spec.discovery,
+            schema: setup.schema,
+            kube_state_columns: kube_state_metrics::columns(&target.namespace, &target.deployment),
+            target,
+            owners: Vec::new(),
+            pods: Vec::new(),
+            page: Vec::new(),
+        }
+    }
+
+    /// Evaluates a query as Prometheus' HTTP API would answer it at `now`.
+    pub(super) fn ask(&self, query: &mut Query, at: UnixMillis, now: SimTime) -> QueryOutcome {
+        match query.evaluate(self.prometheus.database(), at, now) {
+            Ok(Value::Vector(elements)) => QueryOutcome::Vector(elements.into_iter().map(|(_, value)| value).collect()),
+            Ok(Value::Matrix(series)) => QueryOutcome::Matrix(series.len()),
+            Ok(Value::Scalar(_) | Value::String(_)) => QueryOutcome::ScalarOrString,
+            Err(error) => QueryOutcome::Error(error.to_string()),
+        }
+    }
+}
+
+impl World<'_> {
+    /// Prometheus was there before the run; kube-state-metrics too.
+    pub(super) fn start_sensor(&mut self) {
+        let labels = kube_state_metrics::target_labels();
+        let sensor = &mut self.sensor;
+        let id = sensor.prometheus.known_target(labels, &sensor.kube_state_columns);
+        self.follow_target(id, Owner::KubeStateMetrics);
+    }
+
+    /// A pod has an address: service discovery will find it, whether it answers or not.
+    pub(super) fn discover_pod(&mut self, ordinal: u32) {
+        let pod = &self.pods[ordinal as usize].pod;
+        let node = pod.node.map(Nodes::name).unwrap_or_default();
+        let labels = self.sensor.target.labels_of(&pod.name, ordinal, &node);
+        let sensor = &mut self.sensor;
+        let columns = sensor.schema.columns();
+        let id = if self.now == SimTime::ZERO {
+            sensor.prometheus.known_target(labels, columns)
+        } else {
+            sensor.prometheus.discover(self.now, labels, columns)
+        };
+        let index = ordinal as usize;
+        if index >= sensor.pods.len() {
+            sensor.pods.resize(index + 1, None);
+        }
+        sensor.pods[index] = Some(id);
+        self.follow_target(id, Owner::Pod(ordinal));
+    }
+
+    fn follow_target(&mut self, id: TargetId, owner: Owner) {
+        debug_assert_eq!(id.0 as usize, self.sensor.owners.len());
+        self.sensor.owners.push(owner);
+        if let Some(at) = self.sensor.prometheus.next_scrape(id) {
+            self.queue.push(at, Event::Scrape(id.0));
+        }
+    }
+
+    /// A pod is deleted: with role `endpoints` it leaves discovery as soon as the endpoint controller has heard.
+    pub(super) fn forget_pod_at_deletion(&mut self, ordinal: u32) {
+        if self.sensor.discovery == Discovery::Endpoints {
+            self.forget_pod(ordinal, self.now + self.pod_spec.endpoint_delay.duration());
+        }
+    }
+
+    /// A pod's container has exited: with role `pod` it leaves discovery now.
+    pub(super) fn forget_pod_at_exit(&mut self, ordinal: u32) {
+        if self.sensor.discovery == Discovery::Pod {
+            self.forget_pod(ordinal, self.now);
+        }
+    }
+
+    fn forget_pod(&mut self, ordinal: u32, at: SimTime) {
+        if let Some(id) = self.sensor.pods.get(ordinal as usize).copied().flatten() {
+            self.sensor.prometheus.forget(at, id);
+        }
+    }
+
+    /// Prometheus scrapes a target, and the checkers look at the totals.
+    pub(super) fn scrape(&mut self, target: u32) {
+        let (id, now) = (TargetId(target), self.now);
+        if self.sensor.prometheus.next_scrape(id) != Some(now) {
+            return;
+        }
+        let sensor = &mut self.sensor;
+        match sensor.owners[target as usize] {
+            Owner::KubeStateMetrics => {
+                let status = DeploymentStatus {
+                    spec_replicas: self.deployment.spec_replicas(),
+                    status_replicas: self.deployment.status_replicas(),
+                    ready_replicas: self.deployment.ready_replicas(),
+                };
+                sensor.prometheus.scrape(id, now, Scraped::Page(&kube_state_metrics::page(status)));
+            }
+            Owner::Pod(ordinal) => {
+                let slot = &self.pods[ordinal as usize];
+                match slot.engine.as_ref().filter(|_| slot.pod.answers()) {
+                    Some(engine) => {
+                        sensor.schema.fill(engine.stats(), &mut sensor.page);
+                        sensor.prometheus.scrape(id, now, Scraped::Page(&sensor.page));
+                    }
+                    None => sensor.prometheus.scrape(id, now, Scraped::Refused),
+                }
+            }
+        }
+        if let Some(at) = sensor.prometheus.next_scrape(id) {
+            self.queue.push(at, Event::Scrape(target));
+        }
+        checkers::conserved(self);
+    }
+}
+
+impl Target {
+    /// The labels that Prometheus gives to all series of a pod, as a ServiceMonitor or PodMonitor of the Prometheus
+    /// Operator relabels them.
+    pub fn labels_of(&self, pod: &str, ordinal: u32, node: &str) -> Labels {
+        // Pod addresses of one /16, in order of creation.
+        let instance = format!("10.128.{}.{}:8080", ordinal / 250 % 256, ordinal % 250 + 2);
+        Labels::new([
+            ("namespace", self.namespace.as_str()),
+            ("pod", pod),
+            ("container", "kserve-container"),
+            ("service", &self.deployment),
+            ("job", &self.deployment),
+            ("endpoint", "metrics"),
+            ("instance", &instance),
+            ("node", node),
+        ])
+    }
+}
