@@ -18,6 +18,9 @@ pub enum Dtype {
 }
 
 impl Dtype {
+    /// Bytes of an MXFP4 weight: 4 bits, and its part of a scale.
+    pub(super) const MXFP4_BYTES: f64 = (4.0 + 8.0 / 32.0) / 8.0;
+
     /// The word of the files.
     pub const fn word(self) -> &'static str {
         match self {
@@ -34,6 +37,9 @@ impl Dtype {
 pub struct Architecture {
     /// The publisher's name of it: `meta-llama/Llama-3.2-3B`.
     pub publisher: String,
+    /// Other names of it.
+    #[serde(default)]
+    pub also: Vec<String>,
     /// Transformer layers.
     pub layers: u32,
     /// Layers whose KV cache grows with the context; `layers` when left out. Fewer where some layers attend to a short
@@ -155,13 +161,37 @@ impl Architecture {
         copies * f64::from(self.vocab) * f64::from(self.hidden)
     }
 
-    /// Parameters of all experts: three matrices each.
+    /// `each` of every layer.
+    pub(super) fn layer_parameters(&self, each: f64) -> f64 {
+        f64::from(self.layers) * each
+    }
+
+    /// Parameters of one layer's feed-forward part, or of one of its experts: three matrices.
+    pub(super) fn feed_forward_parameters(&self) -> f64 {
+        3.0 * f64::from(self.hidden) * f64::from(self.intermediate)
+    }
+
+    /// Parameters of one layer's attention over all of `tp` GPUs, which replicate key/value heads where there are too few.
+    pub(super) fn attention_parameters(&self, tp: u32) -> f64 {
+        let kv_heads = f64::from(self.kv_heads.max(tp));
+        let heads = 2.0 * f64::from(self.heads) + 2.0 * kv_heads;
+        f64::from(self.hidden) * heads * f64::from(self.head_dim)
+    }
+
+    /// Parameters of all experts.
     fn expert_parameters(&self) -> f64 {
         let experts = self.moe.map_or(0, |moe| moe.experts);
-        3.0 * f64::from(self.layers)
-            * f64::from(experts)
-            * f64::from(self.hidden)
-            * f64::from(self.intermediate)
+        f64::from(experts) * self.layer_parameters(self.feed_forward_parameters())
+    }
+
+    /// Whether both have the same step times and memory, whatever they are called.
+    pub(super) fn same_shape(&self, other: &Architecture) -> bool {
+        let shape = |a: &Architecture| {
+            let moe = a.moe.map(|moe| (moe.experts, moe.top_k));
+            let width = (a.hidden, a.heads, a.kv_heads, a.head_dim, a.intermediate);
+            (a.layers, a.kv_layers(), width, a.vocab, a.tied_embeddings, moe)
+        };
+        shape(self) == shape(other)
     }
 
     /// Bytes of all weights, over all GPUs. For bf16 that is 2 bytes a parameter, which logs of vLLM confirm to 0.1 %.
@@ -175,7 +205,7 @@ impl Architecture {
             }
             Dtype::Mxfp4 => {
                 let narrow = self.expert_parameters().min(all);
-                2.0 * (all - narrow) + narrow * (4.0 + 8.0 / 32.0) / 8.0
+                2.0 * (all - narrow) + narrow * Dtype::MXFP4_BYTES
             }
         };
         bytes as u64

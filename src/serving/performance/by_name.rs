@@ -111,10 +111,35 @@ impl Catalogue {
     }
 }
 
-fn find<'a, T>(known: &'a BTreeMap<String, T>, key: &str, what: &str, name: &str) -> Result<&'a T, Problem> {
-    // Names of models and GPUs are written with any capitals.
-    if let Some(found) = known.get(name).or_else(|| known.get(&name.to_lowercase())) {
-        return Ok(found);
+/// What has other names beside its key.
+trait Aliases {
+    /// The names under which it is known elsewhere.
+    fn also(&self) -> &[String];
+}
+
+impl Aliases for Gpu {
+    fn also(&self) -> &[String] {
+        &self.also
+    }
+}
+
+impl Aliases for Architecture {
+    fn also(&self) -> &[String] {
+        &self.also
+    }
+}
+
+/// By key or other name, with any capitals.
+fn find<'a, T: Aliases>(
+    known: &'a BTreeMap<String, T>,
+    key: &str,
+    what: &str,
+    name: &str,
+) -> Result<&'a T, Problem> {
+    let matches = |own: &str| own.eq_ignore_ascii_case(name);
+    let found = known.iter().find(|(own, thing)| matches(own) || thing.also().iter().any(|own| matches(own)));
+    if let Some((_, thing)) = found {
+        return Ok(thing);
     }
     let nearest = nearest(&name.to_lowercase(), known.keys().map(String::as_str));
     Err(Problem::key(key, format!("there is no {what} `{name}`"))
