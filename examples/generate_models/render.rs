@@ -3,7 +3,9 @@
 use dryscale::problem::Problem;
 use dryscale::random::distribution::Seconds;
 use dryscale::serving::performance::roofline::Roofline;
-use dryscale::serving::performance::step_time::{DecodeAttention, Fit, Gemm, HostCost, PrefillAttention};
+use dryscale::serving::performance::step_time_spec::{
+    DecodeAttention, Fit, Gemm, HostCost, PrefillAttention,
+};
 use dryscale::serving::performance::typical::{self, TypicalPhase};
 use dryscale::serving::performance::{ByName, Catalogue, Dtype, Knowledge, Provenance};
 use serde::Deserialize;

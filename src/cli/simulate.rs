@@ -3,12 +3,12 @@
 use super::assertions::Assertions;
 use super::options::{Format, SimulateOptions, WorldOptions};
 use super::progress::Bar;
-use super::worlds::{DraftWorlds, scoring};
+use super::worlds::{DraftWorlds, run_failure, scoring};
 use super::{ExitStatus, Failure, output};
-use crate::analysis::{self, Answer, Bounds, ClassTargets, RunError, Stop, Timeline};
+use crate::analysis::{self, Answer, Bounds, ClassTargets, Stop, Timeline};
 use crate::report::{self, Folder, Screen};
-use crate::scenario::{Draft, Inputs, Rule, Scenario};
-use crate::simulation::record::{DecisionRecord, Fan, PodRecord, Recorder, RequestRecord, RunTotals, ScaleRecord, TickRecord};
+use crate::scenario::{Draft, Inputs, Rule, Scenario, SourceText};
+use crate::simulation::record::{DecisionRecord, PodRecord, Recorder, RequestRecord, RunTotals, ScaleRecord, TickRecord};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ pub(super) fn run(options: &SimulateOptions) -> Result<ExitStatus, Failure> {
     let scenario = draft.scenario(&[])?;
     let progress = Arc::new(AtomicU64::new(0));
     let (simulated, bar) = (Arc::clone(&progress), bar_of(&scenario));
-    let worlds = DraftWorlds::new(draft, options.world.world.drain).with_listener(move |now| {
+    let worlds = DraftWorlds::new(draft).with_listener(move |now| {
         bar.at(simulated.fetch_max(now.as_millis(), Ordering::Relaxed).max(now.as_millis()));
     });
     let scenario = worlds.scenario(&[])?;
@@ -31,7 +31,7 @@ pub(super) fn run(options: &SimulateOptions) -> Result<ExitStatus, Failure> {
     let answer = in_pool(options.world.world.threads, || {
         analysis::repeat(&worlds, &[], &seeds, &Stop::new(), Some(&mut listener))
     })?;
-    let answer = answer.map_err(|error: RunError| worlds.run_failure(error, &command(options)))?;
+    let answer = answer.map_err(|error| run_failure(error, &command(options)))?;
     // `None` only where somebody asked to stop, and nobody can.
     let Some(answer) = answer else { return Ok(ExitStatus::Failed) };
     if let Some(folder) = listener.folder.take() {
@@ -55,6 +55,7 @@ pub(super) fn inputs(world: &WorldOptions, policy: Option<&str>) -> Result<Input
         duration: world.world.duration,
         seed: world.world.seed,
         repetitions: world.world.repetitions,
+        drain: world.world.drain,
         settings: world.world.overrides.clone(),
         stdin: wants_stdin.then(|| output::stdin_bytes(STDIN_MAX_BYTES)).transpose()?,
     })
@@ -73,17 +74,14 @@ fn bar_of(scenario: &Scenario) -> Bar {
 
 fn folder(options: &SimulateOptions, scenario: &Scenario) -> Result<Option<Folder>, Failure> {
     let Some(wanted) = &options.out else { return Ok(None) };
-    let names = scenario.names()?;
-    let inputs = scenario.copies();
-    let names = report::Names { sources: names.sources, classes: names.classes };
-    let inputs: Vec<report::Input> = inputs
-        .into_iter()
-        .map(|(role, source)| report::Input {
-            role: role.to_owned(),
-            extension: source.extension().to_owned(),
-            bytes: source.text().as_bytes().to_vec(),
-        })
-        .collect();
+    let classes = scenario.classes()?.into_iter().map(|class| class.name).collect();
+    let names = report::Names { sources: scenario.sources()?, classes };
+    let input = |(role, source): (&str, &Arc<SourceText>)| report::Input {
+        role: role.to_owned(),
+        extension: source.extension().to_owned(),
+        bytes: source.text().as_bytes().to_vec(),
+    };
+    let inputs: Vec<report::Input> = scenario.texts().into_iter().map(input).collect();
     Folder::create(wanted, &inputs, names, !options.no_requests).map(Some).map_err(Failure::Problem)
 }
 
@@ -102,10 +100,10 @@ fn command(options: &SimulateOptions) -> String {
 fn screen(scenario: &Scenario, answer: &Answer, timeline: &Timeline, policy: &str) -> Result<String, Failure> {
     let classes: Vec<ClassTargets> = scoring(scenario)?.classes;
     let bounds = match &scenario.policy.rule {
-        Rule::Static(replicas) => Bounds { min: replicas.get(), max: replicas.get() },
-        Rule::ScaledObject(spec) => Bounds { min: spec.min_replicas().get(), max: spec.hpa_max_replicas().get() },
+        Rule::Static(replicas) => Bounds { min: *replicas, max: *replicas },
+        Rule::ScaledObject(spec) => Bounds { min: spec.min_replicas(), max: spec.hpa_max_replicas() },
     };
-    let title = [scenario.policy.name.clone(), scenario.model_title(), format!("vLLM {}", scenario.release)];
+    let title = [scenario.policy.name.clone(), scenario.model_title(), format!("vLLM {}", scenario.release.name())];
     let next = [
         ("what instead", "dryscale sweep thresholds".to_owned()),
         ("take it home", format!("dryscale export --policy {policy}")),

@@ -4,7 +4,7 @@ use super::assertions::Assertions;
 use super::options::{Format, SweepOptions, WorldOptions};
 use super::progress::Bar;
 use super::simulate::inputs;
-use super::worlds::{DraftWorlds, bug_report};
+use super::worlds::{DraftWorlds, bug_report, sweep_failure};
 use super::{ExitStatus, Failure, output};
 use crate::analysis::{self, Axis, Journal, Plan, Ranking, Stop, Swept};
 use crate::problem::Problem;
@@ -22,11 +22,11 @@ pub(super) const EXPERIMENT: &str = "experiment.toml";
 pub(super) fn run(options: &SweepOptions) -> Result<ExitStatus, Failure> {
     let draft = Draft::load(&inputs(&world(options), options.policy.as_deref())?)?;
     let grids = grids(&draft, &options.experiment)?;
-    let experiment = draft.experiment_source();
-    let worlds = DraftWorlds::new(draft, options.world.drain);
+    let experiment = Arc::clone(draft.source());
+    let worlds = DraftWorlds::new(draft);
     let base = worlds.scenario(&first_point(&grids))?;
     let seeds = analysis::seeds(base.seed, base.repetitions);
-    let plan = Plan::new(&worlds, &grids, seeds).map_err(|problem| worlds.failure(problem))?;
+    let plan = Plan::new(&worlds, &grids, seeds).map_err(sweep_failure)?;
     let results = options.out.join(RESULTS);
     prepare_folder(&options.out, &results)?;
     let mut journal =
@@ -99,7 +99,7 @@ fn run_points(
     let threads = usize::from(options.world.threads.unwrap_or(0));
     let swept = analysis::sweep(plan, worlds, journal, threads, &stop, &|progress| bar.sweep(progress));
     bar.finish();
-    swept.map_err(|problem| worlds.failure(problem))
+    swept.map_err(sweep_failure)
 }
 
 fn text(plan: &Plan, swept: &Swept, ranking: &Ranking, currency: &str, results: &Path) -> String {

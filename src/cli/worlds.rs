@@ -1,8 +1,7 @@
 //! The worlds of a command: a draft, the settings of a point, and a seed become a run.
 
 use super::Failure;
-use crate::analysis::{self, Bug, ClassTargets, RunError, Scoring, Worlds};
-use crate::problem::Problem;
+use crate::analysis::{self, Bug, ClassTargets, RunError, Scoring, SweepError, Worlds};
 use crate::scenario::{self, Draft, InputError, Scenario};
 use crate::simulation::World;
 use crate::simulation::record::Recorder;
@@ -17,27 +16,19 @@ type Listener = dyn Fn(SimTime) + Sync + Send;
 /// Runs the worlds of one draft.
 pub(super) struct DraftWorlds {
     draft: Draft,
-    drain: bool,
     listener: Option<Box<Listener>>,
     scenarios: Mutex<BTreeMap<String, Arc<Scenario>>>,
-    /// The first error with its place in the user's files, of which `analysis` sees the message only.
-    error: Mutex<Option<InputError>>,
 }
 
 impl DraftWorlds {
-    pub(super) fn new(draft: Draft, drain: bool) -> Self {
-        DraftWorlds { draft, drain, listener: None, scenarios: Mutex::default(), error: Mutex::default() }
+    pub(super) fn new(draft: Draft) -> Self {
+        DraftWorlds { draft, listener: None, scenarios: Mutex::default() }
     }
 
     /// Lets `listener` hear how far a run is.
     pub(super) fn with_listener(mut self, listener: impl Fn(SimTime) + Sync + Send + 'static) -> Self {
         self.listener = Some(Box::new(listener));
         self
-    }
-
-    /// The draft.
-    pub(super) fn draft(&self) -> &Draft {
-        &self.draft
     }
 
     /// The scenario of a point; built once.
@@ -51,26 +42,23 @@ impl DraftWorlds {
         lock(&self.scenarios).insert(key, Arc::clone(&scenario));
         Ok(scenario)
     }
+}
 
-    fn keep(&self, error: InputError) -> Problem {
-        let problem = Problem::whole(error.message());
-        lock(&self.error).get_or_insert(error);
-        problem
+/// What the user is told of a run that gave no summary. `command` runs the world again, up to settings.
+pub(super) fn run_failure(error: RunError<InputError>, command: &str) -> Failure {
+    match error {
+        RunError::Input(error) => error.into(),
+        RunError::Bug(bug) => Failure::Bug(bug_report(&bug, command)),
     }
+}
 
-    /// What the user is told of a problem that came back through `analysis`.
-    pub(super) fn failure(&self, problem: Problem) -> Failure {
-        match lock(&self.error).take() {
-            Some(error) => error.into(),
-            None => Failure::Problem(problem),
-        }
-    }
-
-    /// What the user is told of a run that gave no summary. `command` runs the world again, without settings.
-    pub(super) fn run_failure(&self, error: RunError, command: &str) -> Failure {
-        match error {
-            RunError::Input(problem) => self.failure(problem),
-            RunError::Bug(bug) => Failure::Bug(bug_report(&bug, command)),
+/// What the user is told of a sweep that could not be planned or finished.
+pub(super) fn sweep_failure(error: SweepError<InputError>) -> Failure {
+    match error {
+        SweepError::Problem(problem) => Failure::Problem(problem),
+        SweepError::Point { settings, error } => {
+            let settings = settings.iter().map(|setting| format!("{}={}", setting.key, setting.text()));
+            error.note(format!("at the point {}", settings.collect::<Vec<_>>().join(", "))).into()
         }
     }
 }
@@ -81,24 +69,22 @@ pub(super) fn bug_report(bug: &Bug, command: &str) -> String {
 }
 
 impl Worlds for DraftWorlds {
-    fn scoring(&self, settings: &[analysis::Setting]) -> Result<Scoring, Problem> {
-        let scenario = self.scenario(settings).map_err(|error| self.keep(error))?;
-        scoring(&scenario).map_err(|error| self.keep(error))
+    type Error = InputError;
+
+    fn scoring(&self, settings: &[analysis::Setting]) -> Result<Scoring, InputError> {
+        scoring(&*self.scenario(settings)?)
     }
 
-    fn run(&self, settings: &[analysis::Setting], seed: u64, recorder: &mut dyn Recorder) -> Result<(), Problem> {
-        let scenario = self.scenario(settings).map_err(|error| self.keep(error))?;
-        let mut setup = scenario.setup(seed).map_err(|error| self.keep(error))?;
-        setup.drain = self.drain;
+    fn run(&self, settings: &[analysis::Setting], seed: u64, recorder: &mut dyn Recorder) -> Result<(), InputError> {
+        let scenario = self.scenario(settings)?;
         let mut progress = |now: SimTime| {
             if let Some(listener) = &self.listener {
                 listener(now);
             }
-            true
         };
-        World::new(setup, recorder)
+        World::new(scenario.setup(seed)?, recorder)
             .and_then(|world| world.run(&mut progress))
-            .map_err(|problem| self.keep(scenario.locate_workload(problem)))
+            .map_err(|problem| scenario.locate_workload(problem))
     }
 }
 

@@ -74,7 +74,8 @@ pub fn to_yaml(manifest: &Manifest, comments: &[String]) -> Result<String, Probl
 /// `comment` as lines of comment: whatever YAML takes for a line break or refuses to read ends up inside the comment.
 fn comment_lines(comment: &str) -> Vec<String> {
     let lines = comment.split(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']).map(|line| {
-        let line: String = line.chars().map(|c| if c.is_control() || c == '\u{feff}' { ' ' } else { c }).collect();
+        let line: String =
+            line.chars().map(|c| if c.is_control() || c == '\u{feff}' { ' ' } else { c }).collect();
         format!("# {line}").trim_end().to_owned() + "\n"
     });
     lines.collect()
@@ -116,7 +117,8 @@ struct Spec<'a>(&'a Manifest);
 impl Serialize for Spec<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let value = serde_json::to_value(&self.0.spec).map_err(serde::ser::Error::custom)?;
-        let target = serde_json::json!({ "apiVersion": "apps/v1", "kind": "Deployment", "name": self.0.target.name });
+        let target =
+            serde_json::json!({ "apiVersion": "apps/v1", "kind": "Deployment", "name": self.0.target.name });
         let mut spec = serializer.serialize_map(None)?;
         spec.serialize_entry("scaleTargetRef", &Camel(&target))?;
         if let Value::Object(fields) = &value {
@@ -210,11 +212,13 @@ mod tests {
     use super::*;
     use crate::autoscaling::hpa::{Behavior, PolicyKind, ScalingPolicy, ScalingRules, SelectPolicy};
     use crate::autoscaling::keda::{
-        Advanced, AuthenticationRef, Fallback, FallbackBehavior, HorizontalPodAutoscalerConfig, MetricType, Trigger,
+        Advanced, AuthenticationRef, Fallback, FallbackBehavior, HorizontalPodAutoscalerConfig, MetricType,
+        Trigger,
     };
 
     fn manifest() -> Manifest {
-        let texts = |texts: &[(&str, &str)]| texts.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let texts =
+            |texts: &[(&str, &str)]| texts.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         Manifest {
             name: "llama".to_owned(),
             namespace: Some("on".to_owned()),
@@ -322,7 +326,9 @@ mod tests {
 
     #[test]
     fn names_that_kubernetes_refuses_are_not_written() {
-        for (name, namespace, target) in [("a\nb", "n", "t"), ("a", "N", "t"), ("a", "n", "t: x"), ("", "n", "t")] {
+        for (name, namespace, target) in
+            [("a\nb", "n", "t"), ("a", "N", "t"), ("a", "n", "t: x"), ("", "n", "t")]
+        {
             let manifest = Manifest {
                 name: name.to_owned(),
                 namespace: Some(namespace.to_owned()),

@@ -3,9 +3,12 @@
 pub mod kube_state_metrics;
 pub mod labels;
 mod nearest;
+pub mod never_match;
 pub mod promql;
 pub mod scrape;
 pub mod series;
 mod settings;
+pub mod vllm_metrics;
+
 
 pub use settings::{Discovery, MonitoringSpec};

@@ -22,7 +22,7 @@ use crate::units::{SimDuration, SimTime, UnixMillis};
 use std::sync::Arc;
 
 /// Series that Prometheus itself adds to every scrape, before the page's own.
-const OWN_SERIES: [&str; 3] = ["up", "scrape_duration_seconds", "scrape_samples_scraped"];
+pub(super) const OWN_SERIES: [&str; 3] = ["up", "scrape_duration_seconds", "scrape_samples_scraped"];
 
 /// A target, by order of discovery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

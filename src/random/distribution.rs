@@ -120,6 +120,28 @@ mod tests {
     }
 
     #[test]
+    fn distribution_functions_agree_with_those_of_statrs() {
+        use statrs::distribution::{ContinuousCDF, Gamma, LogNormal, Normal, Pareto, Weibull};
+        fn agree(text: &str, other: impl ContinuousCDF<f64, f64>) {
+            let sampler = sampler(text);
+            for u in [0.001, 0.2, 0.5, 0.9, 0.9999] {
+                let x = sampler.quantile(u);
+                let (ours, theirs) = (sampler.cumulative(x, true), other.cdf(x));
+                // Their normal distribution function is good to ten digits.
+                assert!((ours - theirs).abs() < 1e-9, "{text} at {x}: {ours} against {theirs}");
+            }
+        }
+        agree("dist = 'normal', mean = 10, sd = 2", Normal::new(10.0, 2.0).expect("normal"));
+        agree("dist = 'lognormal', mu = 3, sigma = 0.8", LogNormal::new(3.0, 0.8).expect("lognormal"));
+        agree("dist = 'weibull', shape = 0.7, scale = 3", Weibull::new(0.7, 3.0).expect("weibull"));
+        agree("dist = 'pareto', alpha = 2.5, xm = 4", Pareto::new(4.0, 2.5).expect("pareto"));
+        for shape in [0.2, 1.0, 3.5, 60.0] {
+            let text = format!("dist = 'gamma', shape = {shape}, scale = 2");
+            agree(&text, Gamma::new(shape, 0.5).expect("gamma"));
+        }
+    }
+
+    #[test]
     fn draws_follow_the_distribution_function() {
         // The share of draws up to each decile: a distribution function of its own family against the draws.
         for text in [

@@ -58,7 +58,8 @@ impl Assertion {
         let Some(at) = text.find(['<', '>', '=', '!']) else {
             return refuse(0, text.len(), "this assertion compares nothing".to_owned());
         };
-        let Some((sign, operator)) = OPERATORS.into_iter().find(|(sign, _)| text[at..].starts_with(sign)) else {
+        let Some((sign, operator)) = OPERATORS.into_iter().find(|(sign, _)| text[at..].starts_with(sign))
+        else {
             let message = format!("`{}` is not a comparison", &text[at..=at]);
             return Err(Problem::text(text, (at, at + 1), message).help("use <, <=, >, >=, == or !="));
         };
@@ -71,7 +72,9 @@ impl Assertion {
         let bound = match given.parse::<f64>() {
             Ok(number) if number.is_finite() => serde_json::json!(number),
             Ok(_) => return refuse(start, text.len(), format!("`{given}` can be compared with nothing")),
-            Err(_) if given.is_empty() => return refuse(at, text.len(), "there is nothing to compare with".to_owned()),
+            Err(_) if given.is_empty() => {
+                return refuse(at, text.len(), "there is nothing to compare with".to_owned());
+            }
             Err(_) => match given {
                 "true" => Value::Bool(true),
                 "false" => Value::Bool(false),
@@ -114,11 +117,21 @@ impl Assertion {
             (Value::String(a), Value::String(b)) => Some(a.cmp(b)),
             (Value::Bool(a), Value::Bool(b)) => Some(a.cmp(b)),
             (Value::Object(_) | Value::Array(_), _) => {
-                let keys: Vec<String> = keys(summary).into_iter().filter(|key| key.starts_with(&self.key)).collect();
+                let keys: Vec<String> =
+                    keys(summary).into_iter().filter(|key| key.starts_with(&self.key)).collect();
                 let problem = refuse(format!("`{}` is not one value", self.key));
-                return Err(if keys.is_empty() { problem } else { problem.help(format!("it has {}", keys.join(", "))) });
+                return Err(if keys.is_empty() {
+                    problem
+                } else {
+                    problem.help(format!("it has {}", keys.join(", ")))
+                });
             }
-            _ => return Err(refuse(format!("`{}` is {actual}, which {} is no match for", self.key, self.bound))),
+            _ => {
+                return Err(refuse(format!(
+                    "`{}` is {actual}, which {} is no match for",
+                    self.key, self.bound
+                )));
+            }
         };
         Ok(Outcome { holds: self.operator.holds(ordering), actual: actual.clone() })
     }
@@ -126,7 +139,8 @@ impl Assertion {
     /// The keys of the summary below the first segment of ours that it has, or else its tables.
     fn neighbours(&self, keys: &[String]) -> String {
         let first = self.key.split('.').next().unwrap_or_default();
-        let below: Vec<&str> = keys.iter().map(String::as_str).filter(|key| key.split('.').next() == Some(first)).collect();
+        let below: Vec<&str> =
+            keys.iter().map(String::as_str).filter(|key| key.split('.').next() == Some(first)).collect();
         match &below[..] {
             [] => format!("the summary has {}", keys.join(", ")),
             below => format!("the summary has {}", below.join(", ")),
@@ -159,7 +173,11 @@ fn keys(summary: &Value) -> Vec<String> {
         match value {
             Value::Object(fields) => {
                 for (key, value) in fields {
-                    collect(value, &if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") }, keys);
+                    collect(
+                        value,
+                        &if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") },
+                        keys,
+                    );
                 }
             }
             Value::Array(_) => {}

@@ -105,9 +105,12 @@ impl Node {
                     let joined = rest[..taken].iter().map(AsRef::as_ref).collect::<Vec<_>>().join(".");
                     table.get(&joined).map(|entry| (&entry.node, Some(&entry.key), taken))
                 }),
-                Value::Array(items) => {
-                    first.as_ref().parse().ok().and_then(|index: usize| items.get(index)).map(|node| (node, None, 1))
-                }
+                Value::Array(items) => first
+                    .as_ref()
+                    .parse()
+                    .ok()
+                    .and_then(|index: usize| items.get(index))
+                    .map(|node| (node, None, 1)),
                 _ => None,
             };
             match step {
@@ -144,21 +147,36 @@ impl Node {
     /// The error for `problem` with the value of `key`: where `problem` is with a part of that text, the caret is there.
     pub(super) fn locate_at(&self, key: &str, mut problem: Problem) -> InputError {
         let found = self.find(key);
-        let origin = found.caret();
-        if !found.complete && !problem.message.contains(key) {
-            // The caret is on an ancestor only, so the message has to name the key.
+        if matches!(problem.place, Place::Text { .. }) {
+            return InputError::at(&found.node.origin, problem);
+        }
+        let name = key.rsplit('.').find(|segment| segment.parse::<usize>().is_err()).unwrap_or_default();
+        if !problem.message.contains(&format!("`{name}`")) && !key.is_empty() {
             problem.message = format!("{key}: {}", problem.message);
         }
-        InputError::at(origin, problem)
+        InputError::at(&found.setting(), problem)
     }
 }
 
 impl<'a> Found<'a> {
-    /// Where to put the caret: on a value that stands on one line, else on its key.
+    /// Where to put the caret for a value: on itself if it stands on one line, else on its key.
     pub(super) fn caret(&self) -> &'a Origin {
         match (&self.node.value, self.key) {
             (Value::Table(_) | Value::Array(_), Some(key)) => key,
             _ => &self.node.origin,
+        }
+    }
+
+    /// Where to put the caret for a setting: on the key and its value if both stand on one line.
+    fn setting(&self) -> Origin {
+        let value = self.caret();
+        match self.key {
+            Some(key) if key.source == value.source && key.span.start < value.span.start => {
+                let line = key.source.line_span(key.span.start);
+                let end = if value.span.end <= line.end { value.span.end } else { key.span.end };
+                Origin { source: key.source.clone(), span: key.span.start..end }
+            }
+            _ => value.clone(),
         }
     }
 }

@@ -7,14 +7,15 @@ use super::experiment::Experiment;
 use super::find::{Places, Unfound};
 use super::input_error::InputError;
 use super::policy::Document;
-use super::world::{Parts, Scenario};
 use super::set::Setting;
-use super::shipped::Kind;
+use super::shipped::{Kind, architectures, gpus};
 use super::source_text::{Origin, SourceText};
 use super::sweep::Sweep;
 use super::toml_text;
 use super::typed::{Spelling, typed};
+use super::world::{Parts, Scenario, Sources};
 use crate::problem::Problem;
+use crate::serving::performance::Catalogue;
 use indexmap::IndexMap;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -41,6 +42,8 @@ pub struct Inputs {
     pub seed: Option<u64>,
     /// `--repetitions`.
     pub repetitions: Option<u32>,
+    /// `--drain`.
+    pub drain: bool,
     /// Each `--set KEY=VALUE`, in their order.
     pub settings: Vec<String>,
     /// What came on stdin, where `-` is named.
@@ -51,6 +54,8 @@ pub struct Inputs {
 #[derive(Clone, Debug)]
 pub struct Draft {
     experiment: Node,
+    /// What the experiment was read from.
+    source: Arc<SourceText>,
     name: String,
     sweep: Option<Sweep>,
     policy: Option<Arc<SourceText>>,
@@ -62,6 +67,7 @@ pub struct Draft {
     typed_names: Places,
     /// Where names in the experiment are looked for.
     written_names: Places,
+    catalogue: Arc<Catalogue>,
     files: Arc<DataFiles>,
 }
 
@@ -80,6 +86,11 @@ impl Draft {
             .map_err(|unfound| unfound.at(|problem| InputError::at(&Origin::whole(&argument), problem)))?;
         let folder = typed_names.path(reference).and_then(|path| path.parent().map(Path::to_owned));
         let experiment = toml_text::parse(&source)?;
+        if let Some(entry) = experiment.as_table().and_then(|table| table.get("model")) {
+            let problem =
+                Problem::whole("unknown key `model`").help("a model is named by `model` in `[serving]`");
+            return Err(InputError::at(&entry.key, problem));
+        }
         let sweep = experiment.get("sweep").map(Sweep::read).transpose()?;
         let mut hashes = IndexMap::from([("experiment".to_owned(), source.sha256())]);
         let settings = settings(inputs)?;
@@ -88,16 +99,23 @@ impl Draft {
         }
         Ok(Draft {
             name: stem(source.name()),
+            source,
             sweep,
             policy: inputs.policy.as_deref().map(|policy| SourceText::new("--policy", policy)),
             settings,
             seed: inputs.seed,
             hashes,
+            catalogue: Arc::new(catalogue()?),
             files: Arc::new(DataFiles::new(folder.clone())),
             written_names: Places { folder, ..typed_names.clone() },
             typed_names,
             experiment,
         })
+    }
+
+    /// The text of the experiment.
+    pub fn source(&self) -> &Arc<SourceText> {
+        &self.source
     }
 
     /// `[sweep]`, if the experiment has one.
@@ -126,8 +144,15 @@ impl Draft {
         let mut root = self.experiment.clone();
         let mut document = self.policy(policy, &settings)?;
         put(&mut root, "policy", document.node.clone());
-        for setting in settings.iter().filter(|setting| !names_policy(setting)) {
+        let of_model = |setting: &&&Setting| setting.root() == "model";
+        for setting in settings.iter().filter(|setting| !names_policy(setting) && !of_model(setting)) {
             document.refuse_retargeting(setting)?;
+            setting.apply(&mut root)?;
+        }
+        // Which model it is may itself have been set.
+        let model = self.model(&root)?;
+        put(&mut root, "model", toml_text::parse(&model)?);
+        for setting in settings.iter().filter(of_model) {
             setting.apply(&mut root)?;
         }
         if let Some(node) = root.get("policy") {
@@ -138,8 +163,27 @@ impl Draft {
         experiment.check().map_err(|problem| root.locate(problem))?;
         let mut hashes = IndexMap::from([("policy".to_owned(), document.source.sha256())]);
         hashes.extend(self.hashes.clone());
+        hashes.insert("model".to_owned(), model.sha256());
         let seed = self.seed.unwrap_or(experiment.seed);
-        Scenario::new(Parts { root, experiment, document, name: &self.name, seed, hashes, files: &self.files })
+        let sources = Sources { experiment: Arc::clone(&self.source), model };
+        let (name, catalogue, files) = (self.name.as_str(), &self.catalogue, &self.files);
+        Scenario::new(Parts { root, experiment, document, name, seed, hashes, sources, catalogue, files })
+    }
+
+    /// The text of the model that `serving.model` names.
+    fn model(&self, root: &Node) -> Result<Arc<SourceText>, InputError> {
+        let found = root.find("serving.model");
+        match found.node.as_str() {
+            Some(reference) if found.complete => {
+                let at = |problem: Problem| InputError::at(&found.node.origin, problem);
+                self.written_names.text(Kind::Model, reference).map_err(|unfound| unfound.at(at))
+            }
+            _ => {
+                let problem = Problem::key("serving.model", "the experiment names no model");
+                Err(root
+                    .locate(problem.help("such as `model = \"llama-3.2-3b-a100-80gb-tp1\"` in `[serving]`")))
+            }
+        }
     }
 
     /// The policy as it is written: the last setting of `policy`, else the command line's, else the experiment's.
@@ -172,6 +216,17 @@ impl Draft {
     }
 }
 
+/// The GPUs and architectures that ship.
+fn catalogue() -> Result<Catalogue, InputError> {
+    let (gpus, architectures) = (toml_text::parse(&gpus())?, toml_text::parse(&architectures())?);
+    let catalogue = Catalogue {
+        gpus: typed(&gpus, Spelling::Snake)?,
+        architectures: typed(&architectures, Spelling::Snake)?,
+    };
+    catalogue.check().map_err(|problem| gpus.locate(problem))?;
+    Ok(catalogue)
+}
+
 /// The settings of the command line: flags that stand for one, then each `--set`.
 fn settings(inputs: &Inputs) -> Result<Vec<Setting>, InputError> {
     let mut settings = Vec::new();
@@ -179,7 +234,11 @@ fn settings(inputs: &Inputs) -> Result<Vec<Setting>, InputError> {
         let source = SourceText::new(name, text.clone());
         let origin = Origin::whole(&source);
         let node = Node::new(value(text, &origin), origin.clone());
-        settings.push(Setting { path: key.iter().map(|&segment| segment.to_owned()).collect(), key: origin, node });
+        settings.push(Setting {
+            path: key.iter().map(|&segment| segment.to_owned()).collect(),
+            key: origin,
+            node,
+        });
     };
     let text = |text: String, _: &Origin| Value::String(text);
     if let Some(model) = &inputs.model {
@@ -190,6 +249,9 @@ fn settings(inputs: &Inputs) -> Result<Vec<Setting>, InputError> {
     }
     if let Some(duration) = inputs.duration {
         flag("--duration", &["duration"], humantime::format_duration(duration).to_string(), &text);
+    }
+    if inputs.drain {
+        flag("--drain", &["drain"], "true".to_owned(), &|_, _| Value::Bool(true));
     }
     if let Some(repetitions) = inputs.repetitions {
         let number = Value::Integer(i64::from(repetitions));
@@ -220,10 +282,15 @@ fn replay(path: String, origin: &Origin) -> Value {
 fn give_classes_targets(root: &mut Node) {
     let Some(targets) = root.as_table().and_then(|table| table.get("slo")).cloned() else { return };
     let Value::Table(root) = &mut root.value else { return };
-    let Some(Value::Table(workload)) = root.get_mut("workload").map(|entry| &mut entry.node.value) else { return };
+    let Some(Value::Table(workload)) = root.get_mut("workload").map(|entry| &mut entry.node.value) else {
+        return;
+    };
     let classes = workload.entry("class".to_owned()).or_insert_with(|| {
         let only = Node::new(Value::Table(Table::new()), targets.node.origin.clone());
-        Entry { key: targets.key.clone(), node: Node::new(Value::Array(vec![only]), targets.node.origin.clone()) }
+        Entry {
+            key: targets.key.clone(),
+            node: Node::new(Value::Array(vec![only]), targets.node.origin.clone()),
+        }
     });
     if let Value::Array(classes) = &mut classes.node.value {
         for class in classes {

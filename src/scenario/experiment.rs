@@ -5,11 +5,13 @@ use super::policy::Rule;
 use crate::autoscaling::hpa::ControllerManagerFlags;
 use crate::autoscaling::keda::KedaVersion;
 use crate::manifests::{check_label, check_subdomain};
+use crate::monitoring::MonitoringSpec;
 use crate::problem::Problem;
 use crate::random::distribution::Seconds;
 use crate::serving::engine::{EngineArgs, Release};
 use crate::serving::gateway::GatewaySpec;
 use crate::serving::nodes::NodesSpec;
+use crate::serving::performance::StartupOverlay;
 use crate::serving::pod::PodSpec;
 use crate::serving::router::RouterSpec;
 use crate::units::{Replicas, SimDuration, UnixMillis};
@@ -37,6 +39,8 @@ pub(super) struct Experiment {
     pub(super) seed: u64,
     #[serde(default = "default_repetitions")]
     pub(super) repetitions: u32,
+    #[serde(default)]
+    pub(super) drain: bool,
     #[serde(default = "default_start")]
     pub(super) start: String,
     #[serde(default)]
@@ -56,9 +60,11 @@ pub(super) struct Experiment {
     pub(super) gate: GateLines,
     pub(super) workload: WorkloadSpec,
     #[serde(default)]
-    pub(super) monitoring: Option<IgnoredAny>,
+    pub(super) monitoring: MonitoringSpec,
     #[serde(default, rename = "policy")]
     _policy: Option<IgnoredAny>,
+    #[serde(default, rename = "model")]
+    _model: Option<IgnoredAny>,
     #[serde(default, rename = "sweep")]
     _sweep: Option<IgnoredAny>,
 }
@@ -131,6 +137,9 @@ pub struct Serving {
     /// GPU nodes.
     #[serde(default)]
     pub nodes: NodesSpec,
+    /// Phases of a pod's start that differ from the model file's.
+    #[serde(default)]
+    pub startup: StartupOverlay,
     /// How pods begin and end.
     #[serde(default)]
     pub pod: PodSpec,
@@ -259,6 +268,7 @@ impl Experiment {
         self.target.check().map_err(|problem| problem.under("target"))?;
         self.serving.release().map_err(|problem| problem.under("serving"))?;
         self.serving.pod.check().map_err(|problem| problem.under("serving.pod"))?;
+        self.monitoring.check().map_err(|problem| problem.under("monitoring"))?;
         self.slo.check().map_err(|problem| problem.under("slo"))?;
         if let Some(problem) = self.hpa.problems().into_iter().next() {
             return Err(problem.under("hpa"));
@@ -266,10 +276,13 @@ impl Experiment {
         if let Some(price) = self.cost.price_per_gpu_hour
             && !(price.is_finite() && price >= 0.0)
         {
-            return Err(Problem::key("cost.price_per_gpu_hour", format!("{price} is not a price")).help("0 or more"));
+            return Err(
+                Problem::key("cost.price_per_gpu_hour", format!("{price} is not a price")).help("0 or more")
+            );
         }
         if !(1..=REPETITIONS_MAX).contains(&self.repetitions) {
-            let problem = Problem::key("repetitions", format!("{} repetitions cannot be run", self.repetitions));
+            let problem =
+                Problem::key("repetitions", format!("{} repetitions cannot be run", self.repetitions));
             return Err(problem.help(format!("from 1 to {REPETITIONS_MAX}")));
         }
         self.start()?;
@@ -286,7 +299,10 @@ impl Experiment {
             return Err(problem.help("shorten it, or lengthen `duration`"));
         }
         if timeline.is_zero() || duration.as_ps() / timeline.as_ps() > TICKS_MAX {
-            let problem = Problem::key("measure.timeline", format!("the timeline would have more than {TICKS_MAX} rows"));
+            let problem = Problem::key(
+                "measure.timeline",
+                format!("the timeline would have more than {TICKS_MAX} rows"),
+            );
             return Err(problem.help("such as \"10s\""));
         }
         Ok(())
@@ -295,7 +311,8 @@ impl Experiment {
     /// The wall-clock time at which the run begins.
     pub(super) fn start(&self) -> Result<UnixMillis, Problem> {
         let refuse = || {
-            let problem = Problem::key("start", format!("{:?} is not a time that a run can begin at", self.start));
+            let problem =
+                Problem::key("start", format!("{:?} is not a time that a run can begin at", self.start));
             problem.help("write it as \"2026-01-05T08:00:00Z\", from 1970 to 9998")
         };
         let time = humantime::parse_rfc3339(&self.start).map_err(|_| refuse())?;
@@ -318,7 +335,8 @@ impl Experiment {
             Some(initial) if (min.get()..=max.get()).contains(&initial) => Ok(Replicas(initial)),
             Some(initial) => {
                 let message = format!("{initial} replicas at the start are not between {min} and {max}");
-                Err(Problem::key("serving.initial_replicas", message).help("as the policy's minimum and maximum have it"))
+                Err(Problem::key("serving.initial_replicas", message)
+                    .help("as the policy's minimum and maximum have it"))
             }
         }
     }
@@ -328,12 +346,15 @@ impl SloTargets {
     fn check(&self) -> Result<(), Problem> {
         for (key, target) in [("ttft", self.ttft), ("tpot", self.tpot), ("e2e", self.e2e)] {
             if target.is_some_and(|target| target.duration().is_zero()) {
-                return Err(Problem::key(key, "no request can take no time").help("remove the key for no target"));
+                return Err(
+                    Problem::key(key, "no request can take no time").help("remove the key for no target")
+                );
             }
         }
         match self.attainment {
             Some(share) if !(share > 0.0 && share <= 1.0) => {
-                Err(Problem::key("attainment", format!("{share} is not a share of requests")).help("above 0, at most 1"))
+                Err(Problem::key("attainment", format!("{share} is not a share of requests"))
+                    .help("above 0, at most 1"))
             }
             _ => Ok(()),
         }

@@ -68,7 +68,8 @@ fn is_file(path: &Path) -> bool {
 
 fn nothing_called(kind: Kind, reference: &str) -> Problem {
     let noun = kind.noun();
-    let problem = Problem::whole(format!("there is no file `{reference}` and no shipped {noun} of that name"));
+    let problem =
+        Problem::whole(format!("there is no file `{reference}` and no shipped {noun} of that name"));
     let bare = Path::new(reference).file_stem().and_then(|stem| stem.to_str()).unwrap_or(reference);
     let names: Vec<&str> = kind.names().collect();
     match nearest(bare, names.iter().copied()) {

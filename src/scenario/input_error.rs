@@ -59,7 +59,8 @@ impl InputError {
             Place::Line { line, column, text } => {
                 let line = usize::try_from(line).unwrap_or(usize::MAX);
                 shown.position = Some(Position { line, column: column.unwrap_or(1) });
-                let byte = |chars: usize| text.char_indices().nth(chars).map_or(text.len(), |(offset, _)| offset);
+                let byte =
+                    |chars: usize| text.char_indices().nth(chars).map_or(text.len(), |(offset, _)| offset);
                 let span = match column {
                     Some(column) => byte(column.saturating_sub(1))..byte(column),
                     None => 0..text.len(),
@@ -115,7 +116,8 @@ impl InputError {
         let mut groups = Vec::new();
         if let Some(unquoted) = &shown.unquoted {
             groups.push(group);
-            group = Group::with_title(Level::NOTE.secondary_title("the text reads")).element(unquoted.snippet());
+            group =
+                Group::with_title(Level::NOTE.secondary_title("the text reads")).element(unquoted.snippet());
         }
         if let Some(note) = &shown.note {
             group = group.element(Level::NOTE.message(note.as_str()));
@@ -138,7 +140,15 @@ impl std::error::Error for InputError {}
 
 impl Shown {
     fn new(file: &str, message: String, help: Option<String>) -> Self {
-        Shown { message, help, file: file.to_owned(), position: None, excerpt: None, unquoted: None, note: None }
+        Shown {
+            message,
+            help,
+            file: file.to_owned(),
+            position: None,
+            excerpt: None,
+            unquoted: None,
+            note: None,
+        }
     }
 }
 
@@ -168,7 +178,9 @@ fn verbatim(origin: &Origin, text: &str, part: (usize, usize)) -> Option<Range<u
     let start = text.get(..part.0)?.rfind('\n').map_or(0, |newline| newline + 1);
     let line = text[start..].lines().next().unwrap_or_default();
     let mut places = origin.text().match_indices(line);
-    let (Some((place, _)), None, false) = (places.next(), places.next(), line.is_empty()) else { return None };
+    let (Some((place, _)), None, false) = (places.next(), places.next(), line.is_empty()) else {
+        return None;
+    };
     // A part that goes on in the next line is marked to the end of its first.
     let end = part.1.min(start + line.len()).max(part.0);
     let from = origin.span.start + place;
@@ -188,7 +200,8 @@ mod tests {
     fn a_problem_is_shown_with_its_line_and_a_caret() {
         let source = SourceText::new("policies/x.toml", "name = \"x\"\nfoo = 1\n");
         let origin = Origin { source, span: 11..14 };
-        let error = InputError::at(&origin, Problem::key("foo", "unknown key `foo`").help("did you mean `name`?"));
+        let error =
+            InputError::at(&origin, Problem::key("foo", "unknown key `foo`").help("did you mean `name`?"));
         insta::assert_snapshot!(error, @r"
         error: unknown key `foo`
          --> policies/x.toml:2:1

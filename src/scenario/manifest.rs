@@ -6,7 +6,9 @@ use super::nearest::suggestion;
 use super::source_text::{Origin, SourceText};
 use super::typed::{camel_case, snake_case};
 use super::yaml_text;
-use crate::manifests::{ANNOTATION_NAME, ANNOTATION_SUMMARY, API_VERSION, KIND, check_label, check_subdomain};
+use crate::manifests::{
+    ANNOTATION_NAME, ANNOTATION_SUMMARY, API_VERSION, KIND, check_label, check_subdomain,
+};
 use crate::problem::Problem;
 use std::sync::Arc;
 
@@ -54,8 +56,9 @@ pub(super) fn read(source: &Arc<SourceText>) -> Result<ReadManifest, InputError>
 
     let mut document = Table::new();
     let mut put = |key: &str, entry: Entry| document.insert(key.to_owned(), entry);
-    let (ours, others): (Table, Table) =
-        annotations.into_iter().partition(|(key, _)| [ANNOTATION_NAME, ANNOTATION_SUMMARY].contains(&key.as_str()));
+    let (ours, others): (Table, Table) = annotations
+        .into_iter()
+        .partition(|(key, _)| [ANNOTATION_NAME, ANNOTATION_SUMMARY].contains(&key.as_str()));
     let unnamed = || at(&metadata.origin, Value::String(name.clone()));
     put("name", ours.get(ANNOTATION_NAME).cloned().unwrap_or_else(unnamed));
     if let Some(summary) = ours.get(ANNOTATION_SUMMARY) {
@@ -112,7 +115,8 @@ fn the_scaled_object<'a>(source: &Arc<SourceText>, documents: &'a [Node]) -> Res
 /// The name of the Deployment in `spec.scaleTargetRef`.
 fn scale_target(spec: &Node) -> Result<String, InputError> {
     let target = child(table(spec, "spec")?, "scaleTargetRef", spec)?;
-    let fields = known(target, &["apiVersion", "kind", "name", "envSourceContainerName"], "spec.scaleTargetRef")?;
+    let fields =
+        known(target, &["apiVersion", "kind", "name", "envSourceContainerName"], "spec.scaleTargetRef")?;
     for (key, only) in [("kind", "Deployment"), ("apiVersion", "apps/v1")] {
         if let Some(entry) = fields.get(key)
             && entry.node.as_str() != Some(only)
@@ -170,7 +174,8 @@ fn renamed(node: &Node, path: &str) -> Result<Node, InputError> {
             Value::Table(ours)
         }
         Value::Array(items) => {
-            let items = items.iter().enumerate().map(|(index, item)| renamed(item, &format!("{path}.{index}")));
+            let items =
+                items.iter().enumerate().map(|(index, item)| renamed(item, &format!("{path}.{index}")));
             Value::Array(items.collect::<Result<_, _>>()?)
         }
         scalar => scalar.clone(),

@@ -1,6 +1,7 @@
 //! Files that users write, turned into checked types.
 
 mod assertion;
+mod build;
 mod data_file;
 mod document;
 mod draft;

@@ -123,7 +123,8 @@ impl Document {
 
     fn fixed(reference: &str, replicas: &str) -> Result<Document, InputError> {
         let source = SourceText::new("--policy", reference);
-        let origin = Origin { source: Arc::clone(&source), span: reference.len() - replicas.len()..reference.len() };
+        let origin =
+            Origin { source: Arc::clone(&source), span: reference.len() - replicas.len()..reference.len() };
         let Ok(count) = replicas.parse::<i32>() else {
             let problem = Problem::whole(format!("`{replicas}` is not a number of replicas"));
             return Err(InputError::at(&origin, problem.help("such as `static:3`")));
@@ -174,7 +175,9 @@ impl Document {
             refuse_camel_case(spec)?;
         }
         let file: File = typed(&self.node, self.spelling)?;
-        let at_key = |key: &str, problem: Problem| self.node.locate(Problem { place: Place::Key(key.into()), ..problem });
+        let at_key = |key: &str, problem: Problem| {
+            self.node.locate(Problem { place: Place::Key(key.into()), ..problem })
+        };
         let rule = match (file.replicas, file.scaled_object) {
             (Some(replicas), None) => {
                 if !(0..=REPLICAS_MAX).contains(&replicas) {
@@ -213,12 +216,17 @@ impl Document {
         })
     }
 
-    fn resolve_spec(&self, mut spec: ScaledObjectSpec, target: &Target) -> Result<ScaledObjectSpec, InputError> {
+    fn resolve_spec(
+        &self,
+        mut spec: ScaledObjectSpec,
+        target: &Target,
+    ) -> Result<ScaledObjectSpec, InputError> {
         if self.manifest.is_none() {
             for (index, trigger) in spec.triggers.iter_mut().enumerate() {
                 for (key, text) in &mut trigger.metadata {
                     let resolved = target.resolve(text).map_err(|problem| {
-                        self.node.locate_at(&format!("scaled_object.triggers.{index}.metadata.{key}"), problem)
+                        self.node
+                            .locate_at(&format!("scaled_object.triggers.{index}.metadata.{key}"), problem)
                     })?;
                     *text = resolved.text;
                 }
@@ -276,7 +284,8 @@ impl Policy {
     pub fn to_yaml(&self, comments: &[String]) -> Result<String, InputError> {
         let refuse = |problem| self.document.node.locate(problem);
         let Rule::ScaledObject(spec) = &self.rule else {
-            let problem = Problem::key("replicas", "a fixed number of replicas has no ScaledObject to export");
+            let problem =
+                Problem::key("replicas", "a fixed number of replicas has no ScaledObject to export");
             return Err(refuse(problem.help("set `spec.replicas` of the Deployment")));
         };
         let mut annotations = IndexMap::from([(ANNOTATION_NAME.to_owned(), self.name.clone())]);
@@ -331,7 +340,10 @@ impl Policy {
         let spell = |text: &str| -> String {
             let parts = text.split('`').enumerate();
             let spelled = parts.map(|(index, part)| match index % 2 {
-                1 if part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_.".contains(&b)) => {
+                1 if part
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_.".contains(&b)) =>
+                {
                     part.split('.').map(|key| self.document.spelling.key(key)).collect::<Vec<_>>().join(".")
                 }
                 _ => part.to_owned(),
@@ -376,7 +388,8 @@ fn is_yaml(source: &SourceText) -> bool {
     let begins = |line: &str| {
         ["apiVersion:", "kind:", "metadata:", "spec:", "---", "{"].iter().any(|start| line.starts_with(start))
     };
-    [".yaml", ".yml", ".json"].iter().any(|extension| name.ends_with(extension)) || source.text().lines().any(begins)
+    [".yaml", ".yml", ".json"].iter().any(|extension| name.ends_with(extension))
+        || source.text().lines().any(begins)
 }
 
 /// The name of a file without folder and extension.

@@ -69,6 +69,11 @@ impl Setting {
         Ok(Setting { path, key: key_origin, node })
     }
 
+    /// The first segment of the key: `policy`, `workload`, ...
+    pub(super) fn root(&self) -> &str {
+        self.path.first().map_or("", String::as_str)
+    }
+
     /// Puts the value into `document`. Tables that are not there yet are made; whether the key is an accepted one shows
     /// when the document becomes types.
     ///
@@ -136,7 +141,8 @@ fn trimmed(source: &Arc<SourceText>, start: usize, end: usize) -> Origin {
 mod tests {
     use super::*;
 
-    const DOCUMENT: &str = "a = 1\n[policy]\nname = 'x'\n[[policy.triggers]]\nmetadata = { threshold = '2' }\n";
+    const DOCUMENT: &str =
+        "a = 1\n[policy]\nname = 'x'\n[[policy.triggers]]\nmetadata = { threshold = '2' }\n";
 
     fn changed(argument: &str) -> Result<Node, InputError> {
         let mut document = toml_text::parse(&SourceText::new("t.toml", DOCUMENT))?;
@@ -186,7 +192,9 @@ mod tests {
         let table: toml::Value = toml::from_str("a = [1, { b = 'x = \"y\"' }]").unwrap();
         let setting = Setting::of("workload", &table["a"]).unwrap();
         assert_eq!(setting.node.find("1.b").node.as_str(), Some("x = \"y\""));
-        assert!(Setting::of("a b", &toml::Value::Integer(1)).unwrap_err().to_string().contains("[sweep]:1:1"));
+        assert!(
+            Setting::of("a b", &toml::Value::Integer(1)).unwrap_err().to_string().contains("[sweep]:1:1")
+        );
     }
 
     #[test]

@@ -34,7 +34,75 @@ const POLICIES: &[Shipped] = embed!("policies":
 
 const EXPERIMENTS: &[Shipped] = embed!("experiments": "default", "thresholds");
 
-const MODELS: &[Shipped] = embed!("models":);
+const MODELS: &[Shipped] = embed!("models":
+    "gpt-oss-120b-h100-80gb-tp1",
+    "gpt-oss-120b-h200-tp1",
+    "gpt-oss-120b-l40s-tp1",
+    "gpt-oss-20b-h200-tp1",
+    "llama-3.1-8b-a100-80gb-tp1",
+    "llama-3.1-8b-a100-80gb-tp2",
+    "llama-3.1-8b-a100-80gb-tp4",
+    "llama-3.1-8b-b200-tp1",
+    "llama-3.1-8b-b200-tp2",
+    "llama-3.1-8b-b200-tp4",
+    "llama-3.1-8b-h100-80gb-tp1",
+    "llama-3.1-8b-h100-80gb-tp4",
+    "llama-3.1-8b-h200-tp2",
+    "llama-3.1-8b-l40s-tp2",
+    "llama-3.1-8b-l40s-tp4",
+    "llama-3.2-3b-a100-80gb-tp1",
+    "llama-3.2-3b-h100-80gb-tp1",
+    "llama-3.3-70b-a100-80gb-tp8",
+    "llama-3.3-70b-b200-tp2",
+    "llama-3.3-70b-fp8-b200-tp2",
+    "llama-3.3-70b-fp8-b200-tp4",
+    "llama-3.3-70b-fp8-h100-80gb-tp2",
+    "llama-3.3-70b-fp8-h100-80gb-tp4",
+    "llama-3.3-70b-fp8-h200-tp4",
+    "llama-3.3-70b-fp8-l40s-tp2",
+    "llama-3.3-70b-h100-80gb-tp2",
+    "llama-3.3-70b-h100-80gb-tp8",
+    "llama-3.3-70b-h200-tp4",
+    "llama-3.3-70b-l40s-tp4",
+    "llama-3.3-70b-l40s-tp8",
+    "qwen3-14b-a100-80gb-tp2",
+    "qwen3-14b-b200-tp1",
+    "qwen3-14b-h100-80gb-tp1",
+    "qwen3-14b-h200-tp1",
+    "qwen3-14b-h200-tp2",
+    "qwen3-14b-l40s-tp1",
+    "qwen3-30b-a3b-a100-80gb-tp1",
+    "qwen3-30b-a3b-a100-80gb-tp2",
+    "qwen3-30b-a3b-b200-tp2",
+    "qwen3-30b-a3b-h100-80gb-tp2",
+    "qwen3-30b-a3b-h200-tp1",
+    "qwen3-30b-a3b-h200-tp2",
+    "qwen3-30b-a3b-l40s-tp2",
+    "qwen3-32b-a100-80gb-tp1",
+    "qwen3-32b-a100-80gb-tp2",
+    "qwen3-32b-a100-80gb-tp4",
+    "qwen3-32b-b200-tp1",
+    "qwen3-32b-b200-tp2",
+    "qwen3-32b-b200-tp4",
+    "qwen3-32b-fp8-b200-tp1",
+    "qwen3-32b-h100-80gb-tp1",
+    "qwen3-32b-h100-80gb-tp2",
+    "qwen3-32b-h100-80gb-tp4",
+    "qwen3-32b-h200-tp4",
+    "qwen3-32b-l40s-tp2",
+    "qwen3-32b-l40s-tp4",
+    "qwen3-8b-a100-80gb-tp2",
+    "qwen3-8b-h100-80gb-tp1",
+    "qwen3-8b-h100-80gb-tp2",
+    "qwen3-8b-h200-tp1",
+    "qwen3-8b-h200-tp2",
+    "qwen3-8b-l40s-tp2",
+);
+
+/// GPUs that model files name.
+const GPUS: &str = include_str!("../../models/gpus.toml");
+/// Architectures that model files name.
+const ARCHITECTURES: &str = include_str!("../../models/architectures.toml");
 
 impl Kind {
     /// The folder of that kind.
@@ -78,6 +146,16 @@ impl Kind {
     }
 }
 
+/// `models/gpus.toml`.
+pub(super) fn gpus() -> Arc<SourceText> {
+    SourceText::new("models/gpus.toml", GPUS)
+}
+
+/// `models/architectures.toml`.
+pub(super) fn architectures() -> Arc<SourceText> {
+    SourceText::new("models/architectures.toml", ARCHITECTURES)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,6 +170,8 @@ mod tests {
                 .map(|entry| entry.unwrap().path())
                 .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
                 .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
+                // What models are made of, embedded by themselves.
+                .filter(|name| kind != Kind::Model || !["gpus", "architectures"].contains(&name.as_str()))
                 .collect();
             files.sort();
             assert_eq!(kind.names().collect::<Vec<_>>(), files, "{}", kind.folder());
@@ -100,10 +180,13 @@ mod tests {
 
     #[test]
     fn a_shipped_file_is_found_by_each_of_its_names() {
-        for name in ["concurrency", "concurrency.toml", "policies/concurrency", "./policies/concurrency.toml"] {
+        for name in ["concurrency", "concurrency.toml", "policies/concurrency", "./policies/concurrency.toml"]
+        {
             assert_eq!(Kind::Policy.shipped(name).unwrap().name(), "policies/concurrency.toml", "{name}");
         }
-        for name in ["", "Concurrency", "concurrency.yaml", "x/policies/concurrency", "experiments/concurrency"] {
+        for name in
+            ["", "Concurrency", "concurrency.yaml", "x/policies/concurrency", "experiments/concurrency"]
+        {
             assert_eq!(Kind::Policy.shipped(name), None, "{name}");
         }
     }

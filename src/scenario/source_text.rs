@@ -97,6 +97,10 @@ impl SourceText {
         &self.name
     }
 
+    /// The extension of its name: `toml`, `yaml`; `toml` where it has none.
+    pub fn extension(&self) -> &str {
+        std::path::Path::new(&self.name).extension().and_then(|extension| extension.to_str()).unwrap_or("toml")
+    }
     /// The text.
     pub fn text(&self) -> &str {
         &self.text
@@ -183,8 +187,9 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn too_large() -> Problem {
-    Problem::whole(format!("the file is larger than {} MiB", SIZE_MAX_BYTES >> 20))
-        .help("traces are named in `[workload]` or by `--trace`; they are not policies, experiments or models")
+    Problem::whole(format!("the file is larger than {} MiB", SIZE_MAX_BYTES >> 20)).help(
+        "traces are named in `[workload]` or by `--trace`; they are not policies, experiments or models",
+    )
 }
 
 #[cfg(test)]
@@ -210,7 +215,8 @@ mod tests {
         assert!(error.contains("line 2") && error.contains("UTF-8"), "{error}");
         let error = SourceText::from_bytes("t", b"\xff\xfea\0".to_vec()).unwrap_err().to_string();
         assert!(error.contains("UTF-16"), "{error}");
-        let error = SourceText::from_bytes("t", vec![b' '; SIZE_MAX_BYTES as usize + 1]).unwrap_err().to_string();
+        let error =
+            SourceText::from_bytes("t", vec![b' '; SIZE_MAX_BYTES as usize + 1]).unwrap_err().to_string();
         assert!(error.contains("16 MiB"), "{error}");
     }
 

@@ -97,7 +97,8 @@ impl Axis {
     /// Reads a table of keys with lists or ranges. Keys may be quoted as a whole or be nested tables.
     pub(super) fn read_all(node: &Node) -> Result<Vec<Axis>, InputError> {
         let Value::Table(table) = &node.value else {
-            let message = format!("{} stands where a table of keys and their values is expected", node.describe());
+            let message =
+                format!("{} stands where a table of keys and their values is expected", node.describe());
             return Err(InputError::at(&node.origin, Problem::whole(message)));
         };
         let mut axes = Vec::new();
@@ -125,14 +126,18 @@ fn collect(table: &Table, prefix: &str, axes: &mut Vec<Axis>) -> Result<(), Inpu
             }
             Value::Table(inner) => Choices::Range(range(inner, &entry.key)?),
             Value::Array(items) if items.is_empty() => {
-                return refuse(Problem::whole(format!("the list of `{key}` is empty")).help("give at least one value"));
+                return refuse(
+                    Problem::whole(format!("the list of `{key}` is empty")).help("give at least one value"),
+                );
             }
             Value::Array(items) => Choices::List(items.iter().map(toml_value).collect()),
             // One value alone is a list of one: it fixes the key for this grid.
             _ => Choices::List(vec![toml_value(&entry.node)]),
         };
         if toml_text::parse_key(&key).is_none() {
-            return refuse(Problem::whole(format!("`{key}` is not a key")).help("segments are separated by dots"));
+            return refuse(
+                Problem::whole(format!("`{key}` is not a key")).help("segments are separated by dots"),
+            );
         }
         axes.push(Axis { key, choices, origin: entry.key.clone() });
     }
@@ -233,9 +238,9 @@ fn toml_value(node: &Node) -> toml::Value {
         Value::Float(number) => toml::Value::Float(*number),
         Value::String(text) => toml::Value::String(text.clone()),
         Value::Array(items) => toml::Value::Array(items.iter().map(toml_value).collect()),
-        Value::Table(table) => {
-            toml::Value::Table(table.iter().map(|(key, entry)| (key.clone(), toml_value(&entry.node))).collect())
-        }
+        Value::Table(table) => toml::Value::Table(
+            table.iter().map(|(key, entry)| (key.clone(), toml_value(&entry.node))).collect(),
+        ),
     }
 }
 
@@ -295,7 +300,10 @@ mod tests {
             ("[sweep]\n'a b' = [1]", "is not a key", "2:1"),
         ] {
             let error = sweep(text).unwrap_err().to_string();
-            assert!(error.contains(message) && error.contains(&format!("t.toml:{place}")), "{text}:\n{error}");
+            assert!(
+                error.contains(message) && error.contains(&format!("t.toml:{place}")),
+                "{text}:\n{error}"
+            );
         }
     }
 }

@@ -88,7 +88,9 @@ impl Reader<'_> {
             },
             DeValue::Float(number) => match number.as_str().parse::<f64>() {
                 // `inf` and `nan` are TOML; digits that overflow to infinity are not what the user meant.
-                Ok(parsed) if parsed.is_finite() || !number.as_str().contains(|c: char| c.is_ascii_digit()) => {
+                Ok(parsed)
+                    if parsed.is_finite() || !number.as_str().contains(|c: char| c.is_ascii_digit()) =>
+                {
                     Value::Float(parsed)
                 }
                 _ => return too_large(&origin),
@@ -114,7 +116,8 @@ mod tests {
 
     #[test]
     fn keys_keep_their_order_and_values_their_places() {
-        let source = SourceText::new("t.toml", "zebra = 1\r\napple = 'two'\r\n[m.n]\r\nk = 2026-01-05T08:00:00Z\r\n");
+        let source =
+            SourceText::new("t.toml", "zebra = 1\r\napple = 'two'\r\n[m.n]\r\nk = 2026-01-05T08:00:00Z\r\n");
         let document = parse(&source).unwrap();
         assert_eq!(document.as_table().unwrap().keys().collect::<Vec<_>>(), ["zebra", "apple", "m"]);
         assert_eq!(document.find("apple").node.origin.text(), "'two'");

@@ -42,11 +42,23 @@ const NAMES: &str = "one of several names";
 
 #[derive(Debug)]
 enum What {
-    UnknownKey { key: String, accepted: &'static [&'static str] },
-    UnknownWord { word: String, accepted: &'static [&'static str] },
-    Missing { key: String },
+    UnknownKey {
+        key: String,
+        accepted: &'static [&'static str],
+    },
+    UnknownWord {
+        word: String,
+        accepted: &'static [&'static str],
+    },
+    Missing {
+        key: String,
+    },
     /// serde's text; `found` is how it describes the value, and quotes around that would help.
-    Other { message: String, found: Option<String>, quotes: bool },
+    Other {
+        message: String,
+        found: Option<String>,
+        quotes: bool,
+    },
 }
 
 impl Refused {
@@ -190,7 +202,10 @@ impl std::error::Error for Refused {}
 
 impl de::Error for Refused {
     fn custom<T: Display>(message: T) -> Self {
-        Refused { path: Vec::new(), what: What::Other { message: message.to_string(), found: None, quotes: false } }
+        Refused {
+            path: Vec::new(),
+            what: What::Other { message: message.to_string(), found: None, quotes: false },
+        }
     }
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
         let expected = expected.to_string();
@@ -210,7 +225,10 @@ impl de::Error for Refused {
             }
             _ => format!("{} is not accepted: {} is expected", article(&found), plain(&expected)),
         };
-        Refused { path: Vec::new(), what: What::Other { message, found: Some(found.to_string()), quotes: false } }
+        Refused {
+            path: Vec::new(),
+            what: What::Other { message, found: Some(found.to_string()), quotes: false },
+        }
     }
     fn unknown_variant(variant: &str, accepted: &'static [&'static str]) -> Self {
         Refused { path: Vec::new(), what: What::UnknownWord { word: variant.to_owned(), accepted } }
@@ -254,12 +272,16 @@ fn range(expected: &str) -> Option<&'static str> {
 /// What serde expected, in words that do not name Rust's types.
 fn plain(expected: &str) -> String {
     match expected {
-        "i8" | "i16" | "i32" | "i64" | "isize" | "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number".to_owned(),
+        "i8" | "i16" | "i32" | "i64" | "isize" | "u8" | "u16" | "u32" | "u64" | "usize" => {
+            "a whole number".to_owned()
+        }
         "f32" | "f64" => "a number".to_owned(),
         "a string" => "a string".to_owned(),
         "a sequence" => "a list".to_owned(),
         "a map" => "a table".to_owned(),
-        _ if expected.starts_with("struct ") || expected.starts_with("internally tagged enum ") => "a table".to_owned(),
+        _ if expected.starts_with("struct ") || expected.starts_with("internally tagged enum ") => {
+            "a table".to_owned()
+        }
         _ if expected.starts_with("enum ") => NAMES.to_owned(),
         _ => expected.to_owned(),
     }
@@ -291,7 +313,11 @@ impl<'de> de::Deserializer<'de> for Typed<'de> {
         }
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Refused> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Refused> {
         visitor.visit_newtype_struct(self)
     }
 
@@ -322,7 +348,10 @@ impl<'de> de::Deserializer<'de> for Typed<'de> {
         }
         match &self.0.value {
             Value::Table(table) if table.len() == 1 => {
-                visitor.visit_enum(de::value::MapAccessDeserializer::new(Entries { entries: table.iter(), value: None }))
+                visitor.visit_enum(de::value::MapAccessDeserializer::new(Entries {
+                    entries: table.iter(),
+                    value: None,
+                }))
             }
             other => Err(de::Error::invalid_type(unexpected(other), &NAMES)),
         }
@@ -370,7 +399,8 @@ impl<'de> de::MapAccess<'de> for Entries<'de> {
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Refused> {
-        let (key, node) = self.value.take().ok_or_else(|| de::Error::custom("a value was read before its key"))?;
+        let (key, node) =
+            self.value.take().ok_or_else(|| de::Error::custom("a value was read before its key"))?;
         seed.deserialize(Typed(node)).map_err(|refused| refused.under(key))
     }
 }
@@ -410,7 +440,9 @@ mod tests {
 
     #[test]
     fn what_fits_is_read() {
-        let read = settings("count = 3\nshape = { dist = 'constant', value = 1 }\nwords = ['poisson', 'gamma']").unwrap();
+        let read =
+            settings("count = 3\nshape = { dist = 'constant', value = 1 }\nwords = ['poisson', 'gamma']")
+                .unwrap();
         let shape = Some(Shape::Constant { value: 1.0 });
         assert_eq!(read, Settings { count: 3, shape, words: vec![Word::Poisson, Word::Gamma] });
     }
@@ -423,14 +455,29 @@ mod tests {
             ("count = -1", "out of range: a whole number of 0 to 4294967295", "1:9"),
             ("count = 1.5", "the number 1.5 stands where a whole number is expected", "1:9"),
             ("words = []", "`count` is missing", "1:1"),
-            ("count = 1\nwords = ['poisson', 'gama']", "`gama` is not one of the accepted values in `words.1`", "2:21"),
-            ("count = 1\n[shape]\ndist = 'constant'\nvalue = 'x'", "the string \"x\" stands where a number", "4:9"),
-            ("count = 1\n[shape]\ndist = 'constant'\nvalue = 1\nmax = 2", "unknown key `max` in `shape`", "5:1"),
+            (
+                "count = 1\nwords = ['poisson', 'gama']",
+                "`gama` is not one of the accepted values in `words.1`",
+                "2:21",
+            ),
+            (
+                "count = 1\n[shape]\ndist = 'constant'\nvalue = 'x'",
+                "the string \"x\" stands where a number",
+                "4:9",
+            ),
+            (
+                "count = 1\n[shape]\ndist = 'constant'\nvalue = 1\nmax = 2",
+                "unknown key `max` in `shape`",
+                "5:1",
+            ),
             ("count = 1\n[shape]\ndist = 'constnat'", "`constnat` is not one of", "3:8"),
             ("count = 1\nshape = 'constant'", "where a table is expected in `shape`", "2:9"),
         ] {
             let error = settings(text).unwrap_err().to_string();
-            assert!(error.contains(message) && error.contains(&format!("t.toml:{place}")), "{text}:\n{error}");
+            assert!(
+                error.contains(message) && error.contains(&format!("t.toml:{place}")),
+                "{text}:\n{error}"
+            );
         }
     }
 

@@ -24,7 +24,8 @@ impl Target {
         let mut resolved = Resolved { text: String::with_capacity(text.len()), parts: Vec::new() };
         let mut at = 0;
         while let Some(dollar) = text[at..].find('$').map(|found| at + found) {
-            let word_len = text[dollar + 1..].bytes().take_while(|b| b.is_ascii_alphanumeric() || *b == b'_').count();
+            let word_len =
+                text[dollar + 1..].bytes().take_while(|b| b.is_ascii_alphanumeric() || *b == b'_').count();
             let end = dollar + 1 + word_len;
             let value = match &text[dollar + 1..end] {
                 "namespace" => &self.namespace,
@@ -32,7 +33,9 @@ impl Target {
                 "model" => &self.model,
                 word if word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') => {
                     let problem = Problem::text(text, (dollar, end), format!("`${word}` is not a variable"));
-                    return Err(problem.help("known are $namespace, $deployment and $model, which `[target]` sets"));
+                    return Err(
+                        problem.help("known are $namespace, $deployment and $model, which `[target]` sets")
+                    );
                 }
                 _ => {
                     resolved.push(text, at..dollar + 1, None);
@@ -77,7 +80,11 @@ mod tests {
     use super::*;
 
     fn target() -> Target {
-        Target { namespace: "ns".to_owned(), deployment: "llama-32".to_owned(), model: "$namespace/m".to_owned() }
+        Target {
+            namespace: "ns".to_owned(),
+            deployment: "llama-32".to_owned(),
+            model: "$namespace/m".to_owned(),
+        }
     }
 
     #[test]
@@ -89,7 +96,9 @@ mod tests {
 
     #[test]
     fn unknown_variables_are_refused_where_they_stand() {
-        for (text, word) in [("rate(a[$__rate_interval])", "$__rate_interval"), ("é $namespaces", "$namespaces")] {
+        for (text, word) in
+            [("rate(a[$__rate_interval])", "$__rate_interval"), ("é $namespaces", "$namespaces")]
+        {
             let problem = target().resolve(text).unwrap_err();
             let crate::problem::Place::Text { span, .. } = problem.place else { panic!() };
             assert_eq!(&text[span.0..span.1], word);

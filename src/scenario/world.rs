@@ -5,12 +5,16 @@ use super::document::Node;
 use super::experiment::{Cost, Experiment, Gate, Measure, Serving, Target};
 use super::input_error::InputError;
 use super::policy::{Document, Policy};
+use super::source_text::SourceText;
+use super::typed::{Spelling, typed};
 use crate::autoscaling::hpa::ControllerManagerFlags;
 use crate::autoscaling::keda::KedaVersion;
+use crate::monitoring::MonitoringSpec;
 use crate::problem::{Place, Problem};
 use crate::random::Streams;
-use crate::serving::engine::Release;
-use crate::units::{Replicas, SimDuration, UnixMillis};
+use crate::serving::engine::{EngineConfig, GpuClass, ModelLimits, Release};
+use crate::serving::performance::{Catalogue, MemoryArgs, ModelFile, ModelSpec, Startup};
+use crate::units::{Blocks, Replicas, SimDuration, UnixMillis};
 use crate::workload::{Workload, WorkloadSpec};
 use indexmap::IndexMap;
 use sha2::{Digest, Sha256};
@@ -29,8 +33,18 @@ pub struct Scenario {
     pub target: Target,
     /// Requests.
     pub workload: WorkloadSpec,
-    /// The plant.
+    /// The plant, as it was written.
     pub serving: Serving,
+    /// What one replica can do.
+    pub model: ModelSpec,
+    /// vLLM's configuration, its defaults filled in.
+    pub engine: EngineConfig,
+    /// KV-cache blocks of a replica, vLLM's null block among them.
+    pub kv_blocks: Blocks,
+    /// How a pod starts.
+    pub startup: Startup,
+    /// The sensor.
+    pub monitoring: MonitoringSpec,
     /// The release of vLLM.
     pub release: Release,
     /// Pods at the start, all of them Ready.
@@ -51,15 +65,26 @@ pub struct Scenario {
     pub seed: u64,
     /// Runs over as many seeds, at least 1.
     pub repetitions: u32,
+    /// Whether the run goes on after its duration until every request has its fate.
+    pub drain: bool,
     /// Wall-clock time of the start.
     pub start: UnixMillis,
-    /// SHA-256 of each input by its role: `policy`, `experiment`, `settings`, `trace`.
+    /// SHA-256 of each input by its role: `policy`, `experiment`, `settings`, `model`, `trace`.
     pub inputs: IndexMap<String, String>,
     /// Names of the data files that the workload reads.
     data: Vec<String>,
+    /// The texts of experiment and model.
+    pub(super) sources: Sources,
     /// What all of this was read from.
     document: Arc<Node>,
     files: Arc<DataFiles>,
+}
+
+/// Texts that a scenario was read from, beside the policy's.
+#[derive(Clone, Debug)]
+pub(super) struct Sources {
+    pub(super) experiment: Arc<SourceText>,
+    pub(super) model: Arc<SourceText>,
 }
 
 /// What [`Scenario::new`] puts together.
@@ -70,12 +95,41 @@ pub(super) struct Parts<'a> {
     pub(super) name: &'a str,
     pub(super) seed: u64,
     pub(super) hashes: IndexMap<String, String>,
+    pub(super) sources: Sources,
+    pub(super) catalogue: &'a Catalogue,
     pub(super) files: &'a Arc<DataFiles>,
+}
+
+/// The model file, to which settings were applied, with every name resolved.
+fn model(root: &Node, catalogue: &Catalogue) -> Result<ModelSpec, InputError> {
+    let Some(node) = root.get("model") else {
+        return Err(root.locate(Problem::key("serving.model", "the experiment names no model")));
+    };
+    let file: ModelFile = typed(node, Spelling::Snake)?;
+    file.resolve(catalogue).map_err(|problem| root.locate(problem.under("model")))
+}
+
+/// vLLM's configuration on the model's GPU, and how many KV blocks its memory holds.
+fn engine(serving: &Serving, model: &ModelSpec) -> Result<(EngineConfig, Blocks), Problem> {
+    let gpu = GpuClass { name: model.gpu.name.clone(), memory_bytes: model.gpu.memory_bytes() };
+    let limits = ModelLimits { max_model_len: model.max_model_len() };
+    let config = serving.engine.resolve(&gpu, &limits)?;
+    let blocks = model.kv_blocks(&MemoryArgs {
+        gpu_memory_utilization: config.gpu_memory_utilization,
+        max_num_batched_tokens: config.max_num_batched_tokens,
+        max_num_seqs: config.max_num_seqs,
+        block_size: config.block_size,
+        max_model_len: config.max_model_len,
+        kv_cache_memory_bytes: config.kv_cache_memory_bytes,
+        num_gpu_blocks_override: config.num_gpu_blocks_override,
+    })?;
+    config.check_kv_blocks(blocks)?;
+    Ok((config, blocks))
 }
 
 impl Scenario {
     pub(super) fn new(parts: Parts<'_>) -> Result<Scenario, InputError> {
-        let Parts { root, experiment, document, name, seed, hashes, files } = parts;
+        let Parts { root, experiment, document, name, seed, hashes, sources, catalogue, files } = parts;
         let at = |problem: Problem| root.locate(problem);
         let target = document.target(&experiment.target);
         let policy = document.resolve(&target)?;
@@ -83,6 +137,12 @@ impl Scenario {
         let initial_replicas = experiment.initial_replicas(&policy.rule).map_err(at)?;
         let release = experiment.serving.release().map_err(|problem| at(problem.under("serving")))?;
         let start = experiment.start().map_err(at)?;
+        let model = model(&root, catalogue)?;
+        experiment.serving.nodes.check(model.gpus()).map_err(|problem| at(problem.under("serving.nodes")))?;
+        let (engine, kv_blocks) =
+            engine(&experiment.serving, &model).map_err(|problem| at(problem.under("serving.engine")))?;
+        let startup = model.startup(&experiment.serving.startup);
+        let startup = startup.map_err(|problem| at(problem.under("serving.startup")))?;
         let gate = experiment.gate.read().map_err(|(key, problem)| root.locate_at(&key, problem))?;
         let mut scenario = Scenario {
             name: experiment.name.unwrap_or_else(|| name.to_owned()),
@@ -91,6 +151,11 @@ impl Scenario {
             target,
             workload: experiment.workload,
             serving: experiment.serving,
+            model,
+            engine,
+            kv_blocks,
+            startup,
+            monitoring: experiment.monitoring,
             release,
             initial_replicas,
             keda: experiment.keda.version,
@@ -101,9 +166,11 @@ impl Scenario {
             duration: experiment.duration.duration(),
             seed,
             repetitions: experiment.repetitions,
+            drain: experiment.drain,
             start,
             inputs: hashes,
             data: Vec::new(),
+            sources,
             document: Arc::new(root),
             files: Arc::clone(files),
         };
@@ -168,9 +235,10 @@ impl Scenario {
         let hash = match &hashes[..] {
             [] => return Ok(()),
             [one] => one.clone(),
-            several => {
-                Sha256::digest(several.join("\n")).iter().map(|byte| format!("{byte:02x}")).collect::<String>()
-            }
+            several => Sha256::digest(several.join("\n"))
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect::<String>(),
         };
         self.inputs.insert("trace".to_owned(), hash);
         Ok(())

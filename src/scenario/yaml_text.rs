@@ -41,8 +41,9 @@ fn refuse(source: &Arc<SourceText>, error: &serde_saphyr::Error) -> InputError {
     let message = message.split(" at line ").next().unwrap_or_default();
     let mut problem = Problem::whole(format!("this is not YAML that can be read: {message}"));
     if message.contains("budget") {
-        problem = Problem::whole(format!("the text holds more than {VALUES_MAX} values or {DEPTH_MAX} levels"))
-            .help("aliases (`*name`) count as often as they are used");
+        problem =
+            Problem::whole(format!("the text holds more than {VALUES_MAX} values or {DEPTH_MAX} levels"))
+                .help("aliases (`*name`) count as often as they are used");
     } else if message.contains("tabs disallowed") {
         problem = problem.help("indent with spaces");
     }
@@ -119,7 +120,8 @@ fn refuse_tabs(source: &Arc<SourceText>, key: &Origin) -> Result<(), InputError>
     match before.find('\t') {
         Some(at) if before.trim().is_empty() => {
             let origin = Origin { source: Arc::clone(source), span: start + at..start + at + 1 };
-            let problem = Problem::whole("this is not YAML that can be read: a tab stands in the indentation");
+            let problem =
+                Problem::whole("this is not YAML that can be read: a tab stands in the indentation");
             Err(InputError::at(&origin, problem.help("indent with spaces")))
         }
         _ => Ok(()),
@@ -263,7 +265,10 @@ mod tests {
                 Ok(read) => assert!(matches!(read[0].get("a").unwrap().value, Value::Float(_)), "{text}"),
                 Err(error) => {
                     let error = error.to_string();
-                    assert!(error.contains(message) && error.contains(&format!("t.yaml:{place}")), "{text}:\n{error}");
+                    assert!(
+                        error.contains(message) && error.contains(&format!("t.yaml:{place}")),
+                        "{text}:\n{error}"
+                    );
                 }
             }
         }

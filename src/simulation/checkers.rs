@@ -6,6 +6,7 @@
 
 use super::flight::Stage;
 use super::world::World;
+use crate::serving::engine::Engine;
 use crate::serving::pod::Phase;
 
 /// Running totals: every request has a fate or is on its way; GPUs in use are no more than there are. O(1).
@@ -23,7 +24,7 @@ pub(super) fn recount(world: &World<'_>) {
     let ready = world.pods.iter().filter(|slot| slot.pod.phase() == Phase::Ready).count();
     assert_eq!(world.deployment.ready_replicas().get() as usize, ready, "ready pods at {}", world.now);
     assert_eq!(world.levels.ready.get() as usize, ready, "ready level at {}", world.now);
-    let waiting: u64 = world.pods.iter().filter_map(|slot| Some(slot.engine.as_ref()?.waiting())).sum();
+    let waiting: u64 = world.pods.iter().filter_map(|slot| Some(slot.engine.as_ref()?.num_waiting())).sum();
     assert_eq!(world.waiting, waiting, "waiting requests at {}", world.now);
     let held = world.flights.count(|flight| flight.sent.is_none() || flight.stage == Stage::Held);
     assert_eq!(world.held, held as u64, "held requests at {}", world.now);

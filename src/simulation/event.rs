@@ -12,6 +12,8 @@ use std::collections::BinaryHeap;
 pub enum Event {
     /// An engine's batch ends on its GPU. By pod.
     EngineStep(u32),
+    /// An idle engine has work. By pod.
+    EngineWake(u32),
     /// The next transition of a pod's life is due. By pod.
     Pod(u32),
     /// A node arrives, leaves, or the node autoscaler looks.
@@ -65,6 +67,8 @@ enum Rank {
     Delivery,
     /// New work, on the fleet as it is now.
     Arrival,
+    /// After all that arrives at the same instant, so that it starts together.
+    EngineWake,
     /// Sees all of the above.
     Scrape,
     /// KEDA reads what Prometheus knows.
@@ -79,6 +83,7 @@ impl Event {
     fn rank(self) -> Rank {
         match self {
             Event::EngineStep(_) => Rank::Completion,
+            Event::EngineWake(_) => Rank::EngineWake,
             Event::Pod(_) => Rank::PodState,
             Event::Nodes => Rank::Nodes,
             Event::EndpointAdded(_) | Event::EndpointDropped(_) => Rank::Endpoint,
@@ -94,9 +99,11 @@ impl Event {
 
     fn key(self) -> u64 {
         match self {
-            Event::EngineStep(pod) | Event::Pod(pod) | Event::EndpointAdded(pod) | Event::EndpointDropped(pod) => {
-                u64::from(pod)
-            }
+            Event::EngineStep(pod)
+            | Event::EngineWake(pod)
+            | Event::Pod(pod)
+            | Event::EndpointAdded(pod)
+            | Event::EndpointDropped(pod) => u64::from(pod),
             Event::ClientDone { request, .. }
             | Event::ClientTimeout(request)
             | Event::GatewayTimeout(request)
@@ -179,6 +186,7 @@ mod tests {
             Event::ClientDone { source: 0, request: 5 },
             Event::Delivery(4),
             Event::Arrival(9),
+            Event::EngineWake(3),
             Event::Scrape(3),
             Event::KedaPoll,
             Event::HpaSync,

@@ -5,10 +5,12 @@ use super::flight::Served;
 use super::record::{Controller, Fate, PodRecord, ScaleRecord};
 use super::world::World;
 use crate::serving::deployment::Reconcile;
-use crate::serving::engine::EngineCore;
+use crate::serving::engine::{Engine, EngineCore, RequestId};
+use crate::serving::replica_set::{self, Candidate, PodPhase};
 use crate::serving::nodes::{NodeId, Nodes};
 use crate::serving::pod::{Phase, Pod, Transition};
 use crate::units::{Replicas, SimDuration, SimTime};
+use rustc_hash::FxHashMap;
 
 /// A pod with its engine and what the loop remembers of it.
 #[derive(Debug)]
@@ -16,6 +18,8 @@ pub(super) struct PodSlot {
     pub(super) pod: Pod,
     /// From when the API answers until the container exits.
     pub(super) engine: Option<Box<EngineCore>>,
+    /// When the API server came up.
+    pub(super) serving_since: SimTime,
     /// The engine's event that is in the queue.
     pub(super) followed: Option<SimTime>,
     /// Requests that wait in the engine, as counted in the world's total.
@@ -52,12 +56,42 @@ impl World<'_> {
         self.place_pods();
     }
 
+    /// The pods that the ReplicaSet deletes first. Kubernetes stores whole seconds.
+    fn victims(&self, count: usize) -> Vec<u32> {
+        let active: Vec<u32> = self.deployment.active().collect();
+        let mut on_node: FxHashMap<Option<NodeId>, usize> = FxHashMap::default();
+        for &pod in &active {
+            *on_node.entry(self.pods[pod as usize].pod.node).or_default() += 1;
+        }
+        let candidates: Vec<Candidate<'_>> = active
+            .iter()
+            .map(|&ordinal| {
+                let pod = &self.pods[ordinal as usize].pod;
+                // A container that pulls its image has not started; all others run, ready or not.
+                let phase = if pod.node.is_some() { PodPhase::Running } else { PodPhase::Pending };
+                Candidate {
+                    uid: &pod.uid,
+                    assigned: pod.node.is_some(),
+                    phase,
+                    ready_since: pod.ready.map(whole_second),
+                    deletion_cost: 0,
+                    rank: on_node[&pod.node],
+                    max_restarts: 0,
+                    created: whole_second(pod.created),
+                }
+            })
+            .collect();
+        let order = replica_set::deletion_order(&candidates, self.now);
+        order.into_iter().take(count).map(|index| active[index]).collect()
+    }
+
     fn create_pod(&mut self) {
         let (ordinal, name, uid) = self.deployment.create_pod();
         debug_assert_eq!(ordinal as usize, self.pods.len());
         self.pods.push(PodSlot {
             pod: Pod::new(ordinal, name, uid, self.now),
             engine: None,
+            serving_since: SimTime::NEVER,
             followed: None,
             waiting: 0,
             finished: 0,
@@ -125,13 +159,20 @@ impl World<'_> {
     pub(super) fn pod_transition(&mut self, ordinal: u32) {
         while let Some(transition) = self.pods[ordinal as usize].pod.advance(self.now) {
             match transition {
-                Transition::EngineUp => self.pods[ordinal as usize].engine = Some(Box::new(self.new_engine())),
+                Transition::EngineUp => self.engine_up(ordinal),
                 Transition::BecameReady => self.pod_became_ready(ordinal),
                 Transition::Sigterm => self.exit_when_drained(ordinal),
                 Transition::Exited => self.pod_exited(ordinal),
             }
         }
         self.follow_pod(ordinal);
+    }
+
+    fn engine_up(&mut self, ordinal: u32) {
+        let engine = Box::new(self.new_engine());
+        let slot = &mut self.pods[ordinal as usize];
+        slot.engine = Some(engine);
+        slot.serving_since = self.now;
     }
 
     fn pod_became_ready(&mut self, ordinal: u32) {
@@ -159,7 +200,7 @@ impl World<'_> {
     /// A draining pod ends when its engine has nothing left to do.
     pub(super) fn exit_when_drained(&mut self, ordinal: u32) {
         let slot = &mut self.pods[ordinal as usize];
-        let idle = slot.engine.as_ref().is_none_or(|engine| engine.unfinished_count() == 0);
+        let idle = slot.engine.as_ref().is_none_or(|engine| engine.num_unfinished() == 0);
         if slot.pod.phase() == Phase::Draining && idle {
             slot.pod.exit(self.now);
             self.pod_exited(ordinal);
@@ -170,15 +211,10 @@ impl World<'_> {
     fn pod_exited(&mut self, ordinal: u32) {
         let now = self.now;
         let slot = &mut self.pods[ordinal as usize];
-        let lost = slot.engine.as_ref().map_or_else(Vec::new, |engine| engine.unfinished());
+        let lost: Vec<RequestId> = slot.engine.iter().flat_map(|engine| engine.unfinished()).collect();
         slot.killed = lost.len() as u64;
-        for (id, usage) in lost {
-            let served = Served {
-                output_tokens: usage.output_tokens,
-                cached_tokens: usage.cached_tokens,
-                preemptions: usage.preemptions,
-            };
-            self.end_flight(id.0, Fate::Killed, "pod_terminated", now, served);
+        for id in lost {
+            self.end_flight(id.0, Fate::Killed, "pod_terminated", now, Served::default());
         }
         self.record_pod(ordinal);
         self.forget_pod_at_exit(ordinal);
@@ -208,7 +244,7 @@ impl World<'_> {
         if let Some(engine) = slot.engine.take() {
             let stats = engine.stats();
             record.steps = stats.steps;
-            record.preemptions = stats.preemptions;
+            record.preemptions = stats.num_preemptions;
             self.engines.add(stats);
             self.waiting -= slot.waiting;
             slot.waiting = 0;
@@ -245,4 +281,8 @@ impl World<'_> {
         self.levels.gpus.set(self.now, i64::from(self.nodes.gpus_used().get()));
         self.levels.node_gpus.set(self.now, i64::from(self.nodes.gpus_ordered().get()));
     }
+}
+
+fn whole_second(at: SimTime) -> SimTime {
+    SimTime::ZERO + SimDuration::from_secs(at.as_millis() / 1000)
 }

@@ -16,6 +16,8 @@ pub(super) enum Stage {
     InTransit { pod: u32, since: SimTime },
     /// In the pod's engine.
     InEngine(u32),
+    /// Given up by its client at this time; the pod's engine has yet to act on it.
+    GivenUp { pod: u32, at: SimTime },
 }
 
 /// One request without a fate yet.
@@ -45,7 +47,7 @@ impl Flight {
     /// The pod that it was routed to.
     pub(super) fn pod(&self) -> Option<u32> {
         match self.stage {
-            Stage::InTransit { pod, .. } | Stage::InEngine(pod) => Some(pod),
+            Stage::InTransit { pod, .. } | Stage::InEngine(pod) | Stage::GivenUp { pod, .. } => Some(pod),
             Stage::Capped | Stage::Held => None,
         }
     }

@@ -49,6 +49,9 @@ impl Recorder for Fan<'_> {
     fn end(&mut self, totals: &RunTotals) {
         self.0.iter_mut().for_each(|listener| listener.end(totals));
     }
+    fn wants_decisions(&self) -> bool {
+        self.0.iter().any(|listener| listener.wants_decisions())
+    }
 }
 
 /// What became of a request; each arrived request has exactly one.

@@ -10,6 +10,7 @@ use crate::serving::nodes::NodesSpec;
 use crate::serving::performance::Startup;
 use crate::serving::pod::PodSpec;
 use crate::serving::router::RouterSpec;
+use crate::problem::Problem;
 use crate::units::{Blocks, Gpus, Replicas, SimDuration, UnixMillis};
 use crate::workload::Workload;
 use std::sync::Arc;
@@ -108,7 +109,11 @@ pub struct EngineSetup {
 }
 
 impl EngineSetup {
-    pub(super) fn build(&self) -> EngineCore {
+    /// A new engine.
+    ///
+    /// # Errors
+    /// The blocks do not hold one request of the greatest length.
+    pub(super) fn build(&self) -> Result<EngineCore, Problem> {
         EngineCore::new(self.config.clone(), self.kv_blocks, Arc::clone(&self.step_time), self.timing)
     }
 }

@@ -12,6 +12,7 @@ use crate::monitoring::promql::{Query, Value};
 use crate::monitoring::scrape::{Prometheus, Scraped, TargetId};
 use crate::monitoring::vllm_metrics::Schema;
 use crate::random::Streams;
+use crate::serving::engine::Engine;
 use crate::serving::nodes::Nodes;
 use crate::units::{SimTime, UnixMillis};
 
@@ -138,7 +139,8 @@ impl World<'_> {
                 let slot = &self.pods[ordinal as usize];
                 match slot.engine.as_ref().filter(|_| slot.pod.answers()) {
                     Some(engine) => {
-                        sensor.schema.fill(engine.stats(), &mut sensor.page);
+                        let created = self.epoch.at(slot.serving_since);
+                        sensor.schema.fill(engine.stats(), created, &mut sensor.page);
                         sensor.prometheus.scrape(id, now, Scraped::Page(&sensor.page));
                     }
                     None => sensor.prometheus.scrape(id, now, Scraped::Refused),

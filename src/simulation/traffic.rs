@@ -5,7 +5,7 @@ use super::flight::{Flight, Served, Stage};
 use super::record::Fate;
 use super::world::World;
 use crate::problem::Problem;
-use crate::serving::engine::{EngineRequest, Output, RequestId, Usage};
+use crate::serving::engine::{Engine, EngineRequest, FinishReason, Output, Refusal, RequestId, Usage};
 use crate::serving::gateway::Admission;
 use crate::units::SimTime;
 use crate::workload::{InFlightCap, Offer};
@@ -43,7 +43,7 @@ impl World<'_> {
                 self.held += 1;
                 self.note_queue();
             }
-            Offer::Dropped => self.finish(flight, Fate::Refused, "cap", Some(self.now), Served::default()),
+            Offer::Dropped => self.finish(&flight, Fate::Refused, "cap", Some(self.now), Served::default()),
         }
         Ok(())
     }
@@ -122,7 +122,7 @@ impl World<'_> {
                 flight.stage = Stage::InEngine(pod);
                 self.follow_engine(pod);
             }
-            Err(refusal) => self.end_flight(ordinal, Fate::Refused, refusal.reason(), now, Served::default()),
+            Err(refusal) => self.end_flight(ordinal, Fate::Refused, refusal_reason(refusal), now, Served::default()),
         }
     }
 
@@ -153,32 +153,37 @@ impl World<'_> {
             Output::Finished { id, at, reason, usage } => {
                 self.pods[pod as usize].finished += 1;
                 self.counts.finished_since_tick += 1;
-                self.end_flight(id.0, Fate::Finished, reason.name(), at, served(usage));
+                self.end_flight(id.0, Fate::Finished, finish_reason(reason), at, served(usage));
             }
-            // The client's side ended when it gave up.
-            Output::Aborted { .. } => {}
+            Output::Aborted { id, at, usage } => {
+                self.end_flight(id.0, Fate::Aborted, "client_timeout", at, served(usage));
+            }
         }
     }
 
-    /// The client gives up, wherever its request is.
+    /// The client gives up, wherever its request is. An engine acts on it later, and only then is it known what the
+    /// request had got.
     pub(super) fn client_timeout(&mut self, ordinal: u64) {
         let now = self.now;
         let Some(flight) = self.flights.get_mut(ordinal) else { return };
-        let mut usage = Served::default();
         match flight.stage {
+            Stage::InEngine(pod) => {
+                flight.stage = Stage::GivenUp { pod, at: now };
+                let source = flight.request.source;
+                if let Some(engine) = self.pods[pod as usize].engine.as_mut() {
+                    engine.abort(now, RequestId(ordinal));
+                    self.follow_engine(pod);
+                }
+                self.release_client(source, ordinal, Some(pod), now);
+                return;
+            }
             Stage::Held => {
                 self.gateway.withdraw(ordinal);
                 self.held -= 1;
             }
-            Stage::InEngine(pod) => {
-                if let Some(engine) = self.pods[pod as usize].engine.as_mut() {
-                    usage = served(engine.abort(now, RequestId(ordinal)));
-                    self.follow_engine(pod);
-                }
-            }
-            Stage::Capped | Stage::InTransit { .. } => {}
+            Stage::Capped | Stage::InTransit { .. } | Stage::GivenUp { .. } => {}
         }
-        self.end_flight(ordinal, Fate::Aborted, "client_timeout", now, usage);
+        self.end_flight(ordinal, Fate::Aborted, "client_timeout", now, Served::default());
     }
 
     /// The gateway has held a request for as long as it may.
@@ -201,18 +206,34 @@ impl World<'_> {
     /// A request that was sent has its fate, which its client learns at `at`.
     pub(super) fn end_flight(&mut self, ordinal: u64, fate: Fate, reason: &'static str, at: SimTime, served: Served) {
         let Some(flight) = self.flights.remove(ordinal) else { return };
-        if let Some(pod) = flight.pod() {
+        if let Stage::GivenUp { at, .. } = flight.stage {
+            // Whatever the engine made of it, its client was gone.
+            self.finish(&flight, Fate::Aborted, "client_timeout", Some(at), served);
+            return;
+        }
+        self.release_client(flight.request.source, ordinal, flight.pod(), at);
+        self.finish(&flight, fate, reason, Some(at), served);
+    }
+
+    /// The request is no longer in flight for its router, and for its source's cap from `at` on.
+    fn release_client(&mut self, source: u16, request: u64, pod: Option<u32>, at: SimTime) {
+        if let Some(pod) = pod {
             self.router.done(pod);
         }
-        let source = flight.request.source;
         if self.caps[usize::from(source)].is_some() {
-            self.queue.push(at, Event::ClientDone { source, request: ordinal });
+            self.queue.push(at, Event::ClientDone { source, request });
         }
-        self.finish(flight, fate, reason, Some(at), served);
     }
 
     /// Counts and records a request that ended.
-    fn finish(&mut self, flight: Flight, fate: Fate, reason: &'static str, at: Option<SimTime>, served: Served) {
+    pub(super) fn finish(
+        &mut self,
+        flight: &Flight,
+        fate: Fate,
+        reason: &'static str,
+        at: Option<SimTime>,
+        served: Served,
+    ) {
         self.counts.fates.add(fate);
         self.recorder.request(&flight.record(fate, reason, at, served));
     }
@@ -230,13 +251,32 @@ impl World<'_> {
         if next != slot.followed {
             slot.followed = next;
             if let Some(at) = next {
-                self.queue.push(at, Event::EngineStep(pod));
+                // Only an engine that was idle has something to do at once.
+                let event = if at == self.now { Event::EngineWake(pod) } else { Event::EngineStep(pod) };
+                self.queue.push(at, event);
             }
         }
-        let waiting = engine.waiting();
+        let waiting = engine.num_waiting();
         self.waiting = self.waiting + waiting - slot.waiting;
         slot.waiting = waiting;
         self.note_queue();
+    }
+}
+
+/// vLLM's `finished_reason`.
+fn finish_reason(reason: FinishReason) -> &'static str {
+    match reason {
+        FinishReason::Stop => "stop",
+        FinishReason::Length => "length",
+    }
+}
+
+fn refusal_reason(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::EmptyPrompt => "empty_prompt",
+        Refusal::PromptTooLong => "prompt_too_long",
+        Refusal::MaxNumQueuedReqs => "max_num_queued_reqs",
+        Refusal::MaxNumQueuedTokens => "max_num_queued_tokens",
     }
 }
 

@@ -13,7 +13,7 @@ use crate::histogram::LogHistogram;
 use crate::problem::Problem;
 use crate::random::{NamedStream, Streams};
 use crate::serving::deployment::Deployment;
-use crate::serving::engine::{EngineCore, Output, Stats};
+use crate::serving::engine::{Engine, EngineCore, Output, RequestId, Stats};
 use crate::serving::gateway::Gateway;
 use crate::serving::nodes::Nodes;
 use crate::serving::performance::Startup;
@@ -29,6 +29,7 @@ pub struct World<'a> {
     pub(super) end: SimTime,
     drain: bool,
     tick: SimDuration,
+    last_tick: SimTime,
     pub(super) warmup_ends: SimTime,
     pub(super) epoch: UnixMillis,
     pub(super) queue: EventQueue,
@@ -127,9 +128,9 @@ pub(super) struct EngineTotals {
 impl EngineTotals {
     pub(super) fn add(&mut self, stats: &Stats) {
         self.steps += stats.steps;
-        self.preemptions += stats.preemptions;
-        self.prefix_queries += stats.prefix_cache.queries;
-        self.prefix_hits += stats.prefix_cache.hits;
+        self.preemptions += stats.num_preemptions;
+        self.prefix_queries += stats.prefix_cache_queries;
+        self.prefix_hits += stats.prefix_cache_hits;
         self.itl.merge(&stats.itl);
     }
 }
@@ -145,11 +146,13 @@ impl<'a> World<'a> {
         let initial = serving.initial_replicas;
         let sensor = Sensor::new(setup.monitoring, setup.target.clone(), setup.epoch, &streams);
         let initial_nodes = serving.initial_nodes();
+        serving.engine.build()?;
         let mut world = World {
             now: SimTime::ZERO,
             end: SimTime::ZERO + setup.duration,
             drain: setup.drain,
             tick: setup.tick,
+            last_tick: SimTime::ZERO,
             warmup_ends: SimTime::ZERO + setup.warmup,
             epoch: setup.epoch,
             queue: EventQueue::default(),
@@ -194,12 +197,11 @@ impl<'a> World<'a> {
         Ok(world)
     }
 
-    /// Runs to the end and reports the totals. `progress` hears the simulated time now and then; when it answers `false`
-    /// the run stops there.
+    /// Runs to the end and reports the totals. `progress` hears the simulated time at each tick of the timeline.
     ///
     /// # Errors
     /// The workload cannot be read further.
-    pub fn run(mut self, progress: &mut dyn FnMut(SimTime) -> bool) -> Result<(), Problem> {
+    pub fn run(mut self, progress: &mut dyn FnMut(SimTime)) -> Result<(), Problem> {
         while let Some(at) = self.queue.next_time() {
             if at > self.end && !(self.drain && self.flights.len() > 0) {
                 break;
@@ -207,9 +209,8 @@ impl<'a> World<'a> {
             let Some((at, event)) = self.queue.pop() else { break };
             self.now = at;
             self.step(event)?;
-            if event == Event::Tick && !progress(at) {
-                self.end = at;
-                break;
+            if event == Event::Tick {
+                progress(at);
             }
         }
         self.finish_run();
@@ -219,7 +220,7 @@ impl<'a> World<'a> {
     /// One event: who acts on it.
     fn step(&mut self, event: Event) -> Result<(), Problem> {
         match event {
-            Event::EngineStep(pod) => self.engine_step(pod),
+            Event::EngineStep(pod) | Event::EngineWake(pod) => self.engine_step(pod),
             Event::Pod(pod) => self.pod_transition(pod),
             Event::Nodes => self.node_event(),
             Event::EndpointAdded(pod) => self.endpoint_added(pod),
@@ -242,7 +243,12 @@ impl<'a> World<'a> {
 
     /// An engine as every new pod starts it.
     pub(super) fn new_engine(&self) -> EngineCore {
-        self.engine.build()
+        self.engine.build().unwrap_or_else(|problem| unreachable!("one was built when the world was: {problem}"))
+    }
+
+    fn runs(&self, pod: u32, request: u64) -> bool {
+        let engine = self.pods[pod as usize].engine.as_ref();
+        engine.is_some_and(|engine| engine.is_running(RequestId(request)))
     }
 
     /// Says something once.
@@ -257,6 +263,7 @@ impl<'a> World<'a> {
         let record = self.tick_record();
         self.counts.arrived_at_tick = self.counts.arrived;
         self.counts.finished_since_tick = 0;
+        self.last_tick = self.now;
         self.recorder.tick(&record);
         self.queue.push(self.now + self.tick, Event::Tick);
     }
@@ -281,9 +288,9 @@ impl<'a> World<'a> {
                 Phase::Ready | Phase::Exited => {}
             }
             if let Some(engine) = &slot.engine {
-                record.running += engine.running();
+                record.running += engine.num_running();
                 if slot.pod.phase() == Phase::Ready {
-                    let usage = engine.kv_cache_usage();
+                    let usage = engine.stats().kv_cache_usage_perc();
                     usage_sum += usage;
                     record.kv_usage_max = record.kv_usage_max.max(usage);
                 }
@@ -298,17 +305,18 @@ impl<'a> World<'a> {
     /// Gives every request its fate, every pod its record, and the run its totals.
     fn finish_run(&mut self) {
         self.now = if self.drain { self.now.max(self.end) } else { self.end };
+        if self.last_tick < self.now {
+            let record = self.tick_record();
+            self.recorder.tick(&record);
+        }
+        self.warn_about_triggers();
         for flight in self.flights.drain_in_order() {
-            let running = match flight.stage {
-                Stage::InEngine(pod) => {
-                    let engine = self.pods[pod as usize].engine.as_ref();
-                    engine.is_some_and(|engine| engine.is_running(crate::serving::engine::RequestId(flight.request.ordinal)))
-                }
-                Stage::Capped | Stage::Held | Stage::InTransit { .. } => false,
+            let (fate, reason, ended) = match flight.stage {
+                Stage::GivenUp { at, .. } => (Fate::Aborted, "client_timeout", Some(at)),
+                Stage::InEngine(pod) if self.runs(pod, flight.request.ordinal) => (Fate::Running, "run_ended", None),
+                _ => (Fate::Waiting, "run_ended", None),
             };
-            let fate = if running { Fate::Running } else { Fate::Waiting };
-            self.counts.fates.add(fate);
-            self.recorder.request(&flight.record(fate, "run_ended", None, Served::default()));
+            self.finish(&flight, fate, reason, ended, Served::default());
         }
         for pod in 0..self.pods.len() as u32 {
             if self.pods[pod as usize].pod.phase() != Phase::Exited {

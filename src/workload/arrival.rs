@@ -13,7 +13,17 @@ use crate::random::{NamedStream, Streams};
 use crate::units::{SimDuration, SimTime};
 use mmpp::Modulated;
 
-/// The `arrival` of an open source as a user writes it.
+/// The `arrival` of an open source as a user writes it; Poisson without it.
+///
+/// | `process` | other keys |
+/// |---|---|
+/// | `constant`, `poisson` | |
+/// | `gamma` | one of `cv`, `shape`, `burstiness` (vLLM's name of the shape) |
+/// | `weibull` | one of `cv`, `shape` |
+/// | `mmpp` | `states = [{ factor, dwell }, ..]`, `dwell_dist = "exponential"` or `"constant"`, `within = "poisson"` |
+///
+/// With `normalize = "exact"` the number of requests is the whole part of what the rate promises, and the last comes when
+/// that number is reached, as `vllm bench serve` rescales its delays; `mmpp` has no such number.
 #[derive(Clone, Debug, Default, PartialEq, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ArrivalSpec {

@@ -48,7 +48,7 @@ impl PrefixSpec {
             Distribution::zipf(s, self.groups).sampler().map_err(|problem| match &problem.place {
                 crate::problem::Place::Key(key) if key == "n" => {
                     Problem::key("groups", format!("there are {} groups", self.groups))
-                        .help("give 1 to 10,000,000 groups")
+                        .help("give 1 to 1,000,000 groups")
                 }
                 _ => problem.under("popularity"),
             })?;

@@ -8,8 +8,9 @@
 //! The profile is cut where it bends. Within a piece the rate is a polynomial of degree 2 at most, times
 //! 1 + a cos(w x + p) under a sinus base; L has a closed form there, and its inverse is a division, the root of a quadratic
 //! equation, or Newton's method inside a bracket. Sums over gaps and pieces are kept in 64.64 fixed point, so rounding
-//! does not accumulate over arrivals: each is off by what one `f64` evaluation within its piece is off, 2^-52 or so of
-//! the piece's length (16 ps in a piece of a day), plus half a picosecond for rounding to the integer clock.
+//! does not accumulate over arrivals: each is off by what one `f64` evaluation within its piece is off, some 2^-52 of the
+//! time since the piece began (1 ps after an hour, 20 ps after a day), plus half a picosecond for rounding to the
+//! integer clock.
 
 mod expected;
 mod factor;

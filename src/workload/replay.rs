@@ -50,7 +50,7 @@ pub(super) struct Window {
 pub(super) struct RateScale {
     factor: f64,
     mode: ScaleMode,
-    /// Copies are shifted by a uniform draw from 0 to this, in the trace's own time.
+    /// Copies are shifted by a uniform draw from 0 to this, in the trace's own time; a second without it.
     jitter: Option<Seconds>,
 }
 
@@ -159,8 +159,8 @@ struct Plan {
     to: Option<u128>,
     time_scale: f64,
     copies: Copies,
-    dejitter: Option<SimDuration>,
-    dejitter_stream: NamedStream,
+    /// The width of a batch.
+    dejitter: Option<(SimDuration, NamedStream)>,
     input_scale: f64,
     output_scale: f64,
     max_input: u32,
@@ -170,15 +170,22 @@ struct Plan {
     nothing_shared: Arc<[Segment]>,
 }
 
-/// How often each record is sent.
+/// How often each record is sent, and as whose.
 #[derive(Debug)]
 struct Copies {
-    /// Expected number.
+    /// `None`: once each.
+    scale: Option<Scale>,
+    /// Keys of the contents of the original and of each copy.
+    contents: Vec<u64>,
+}
+
+#[derive(Debug)]
+struct Scale {
+    /// Expected number of copies, the original among them.
     factor: f64,
+    /// The original stays where it is, the others are shifted by up to this.
     jitter: SimDuration,
     stream: NamedStream,
-    /// The contents of the original and of each copy.
-    contents: Vec<u64>,
 }
 
 impl ReplaySpec {
@@ -236,8 +243,10 @@ impl ReplaySpec {
             to: to.map(|to| to.duration().as_ps().into()),
             time_scale: factor("time_scale", self.time_scale)?,
             copies: self.copies(source, streams)?,
-            dejitter: self.dejitter.duration(),
-            dejitter_stream: streams.named(&format!("dejitter/{source}")),
+            dejitter: self
+                .dejitter
+                .duration()
+                .map(|width| (width, streams.named(&format!("dejitter/{source}")))),
             input_scale,
             output_scale: factor("lengths.output_scale", output_scale.unwrap_or(1.0))?,
             max_input: max_input.map_or(TOKENS_MAX, Tokens::get),
@@ -248,35 +257,37 @@ impl ReplaySpec {
     }
 
     fn copies(&self, source: &str, streams: &Streams) -> Result<Copies, Problem> {
-        let (factor, jitter) = match &self.rate_scale {
-            None => (1.0, SimDuration::ZERO),
-            Some(RateScale { factor, mode, jitter }) => {
-                let (low, high, other) = match mode {
-                    ScaleMode::Thin => (0.0, 1.0, "for more requests use `mode = \"superpose\"`"),
-                    ScaleMode::Superpose => (1.0, 1000.0, "for fewer requests use `mode = \"thin\"`"),
-                    ScaleMode::Compress => {
-                        return Err(Problem::key("rate_scale.mode", "`compress` is not supported yet")
-                            .help("a `time_scale` of 1 / factor is the same"));
-                    }
-                };
-                if !(low..=high).contains(factor) {
-                    return Err(Problem::key("rate_scale.factor", format!("`factor` is {factor}"))
-                        .help(format!("this mode takes {low} to {high}; {other}")));
-                }
-                if *mode == ScaleMode::Thin && jitter.is_some() {
-                    return Err(Problem::key(
-                        "rate_scale.jitter",
-                        "`jitter` shifts copies, and `thin` makes none",
-                    )
-                    .help("remove it"));
-                }
-                (*factor, jitter.map_or(SimDuration::from_secs(1), Seconds::duration))
-            }
-        };
-        let copies = libm::ceil(factor).max(1.0) as usize;
+        let stream = streams.named(&format!("rate_scale/{source}"));
+        let scale = self.rate_scale.as_ref().map(|scale| scale.checked(stream)).transpose();
+        let scale = scale.map_err(|problem| problem.under("rate_scale"))?;
+        let copies = scale.as_ref().map_or(1, |scale| libm::ceil(scale.factor) as usize);
         let contents =
             (0..copies).map(|copy| contents_key(streams, &format!("replay/{source}/{copy}"))).collect();
-        Ok(Copies { factor, jitter, stream: streams.named(&format!("rate_scale/{source}")), contents })
+        Ok(Copies { scale, contents })
+    }
+}
+
+impl RateScale {
+    fn checked(&self, stream: NamedStream) -> Result<Scale, Problem> {
+        let RateScale { factor, mode, jitter } = *self;
+        let (low, high, other) = match mode {
+            ScaleMode::Thin => (0.0, 1.0, "for more requests use `mode = \"superpose\"`"),
+            ScaleMode::Superpose => (1.0, 1000.0, "for fewer requests use `mode = \"thin\"`"),
+            ScaleMode::Compress => {
+                return Err(Problem::key("mode", "`compress` is not supported yet")
+                    .help("a `time_scale` of 1 / factor is the same"));
+            }
+        };
+        if !(low..=high).contains(&factor) {
+            return Err(Problem::key("factor", format!("`factor` is {factor}"))
+                .help(format!("this mode takes {low} to {high}; {other}")));
+        }
+        if mode == ScaleMode::Thin && jitter.is_some() {
+            return Err(
+                Problem::key("jitter", "`jitter` shifts copies, and `thin` makes none").help("remove it")
+            );
+        }
+        Ok(Scale { factor, jitter: jitter.map_or(SimDuration::from_secs(1), Seconds::duration), stream })
     }
 }
 
@@ -319,11 +330,7 @@ impl Replay {
         let offset = offset - self.plan.from;
         self.floor = self.plan.instant(offset, record.line)?;
         let Some((prompt_tokens, output_tokens)) = self.plan.lengths(&record)? else { return Ok(()) };
-        let mut stream = self.plan.copies.stream.at(ordinal);
-        let whole = libm::floor(self.plan.copies.factor);
-        let copies = whole as usize + usize::from(stream.unit() < self.plan.copies.factor - whole);
-        for copy in 0..copies {
-            let shift = self.plan.shift(ordinal, copy, stream.unit());
+        for (copy, shift) in self.plan.shifts(ordinal).into_iter().enumerate() {
             let replayed = Replayed {
                 at: self.plan.instant(offset + shift, record.line)?,
                 sequence: self.sequence,
@@ -376,21 +383,24 @@ impl Plan {
         }
     }
 
-    /// How much later than its record a copy is sent, in picoseconds of the trace's time.
-    fn shift(&self, ordinal: u64, copy: usize, draw: f64) -> u128 {
+    /// How often the record is sent, and how much later than in the trace, in picoseconds of the trace's time.
+    fn shifts(&self, ordinal: u64) -> Vec<u128> {
         let uniform = |width: SimDuration, u: f64| (width.as_ps() as f64 * u) as u128;
-        let within_batch = match self.dejitter {
-            None => 0,
-            Some(width) => {
-                let mut stream = self.dejitter_stream.at(ordinal);
-                let mut u = stream.unit();
-                for _ in 0..copy {
-                    u = stream.unit();
-                }
-                uniform(width, u)
+        let mut shifts = match &self.copies.scale {
+            None => vec![0],
+            Some(Scale { factor, jitter, stream }) => {
+                let mut stream = stream.at(ordinal);
+                let whole = libm::floor(*factor);
+                let copies = whole as usize + usize::from(stream.unit() < factor - whole);
+                let shift = |copy| if copy == 0 { 0 } else { uniform(*jitter, stream.unit()) };
+                (0..copies).map(shift).collect()
             }
         };
-        within_batch + if copy == 0 { 0 } else { uniform(self.copies.jitter, draw) }
+        if let Some((width, stream)) = &self.dejitter {
+            let mut stream = stream.at(ordinal);
+            shifts.iter_mut().for_each(|shift| *shift += uniform(*width, stream.unit()));
+        }
+        shifts
     }
 
     /// Prompt and answer, or `None` where the request is left out.

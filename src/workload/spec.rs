@@ -38,7 +38,25 @@ pub struct WorkloadSpec {
     pub source: Vec<SourceSpec>,
 }
 
-/// A `[[workload.source]]`: requests at random (`kind = "open"`), or those of a trace (`kind = "replay"`).
+/// A `[[workload.source]]`: requests at random (`kind = "open"`, the default), or those of a trace (`kind = "replay"`).
+///
+/// | key | kind | meaning |
+/// |---|---|---|
+/// | `name` | both | calls the random streams of the source |
+/// | `max_in_flight` | both | [`MaxInFlight`] |
+/// | `rate` | open | [`RateSpec`], requests a second |
+/// | `arrival` | open | [`ArrivalSpec`] |
+/// | `mix` | open | shares of classes, `{ chat = 0.8, code = 0.2 }`; not needed with one class |
+/// | `file` | replay | the trace, plain or gzipped |
+/// | `class` | replay | priority, targets and client of its requests; not needed with one class |
+/// | `format` | replay | `auto`, `azure`, `mooncake`, `csv` |
+/// | `columns`, `time_unit` | replay | names of a table's `timestamp`, `prompt_tokens`, `output_tokens`; `s`, `ms`, `us`, `ns` |
+/// | `window` | replay | `{ from, to }`: the part that is sent; times count from the first request, `to` is excluded |
+/// | `time_scale` | replay | 2: twice as long, at half the rate |
+/// | `rate_scale` | replay | `{ factor, mode = "thin" }`: a random share; `{ factor, mode = "superpose", jitter }`: shifted copies |
+/// | `dejitter` | replay | spreads requests over so long a time after their timestamp; `"3s"` for Mooncake's batches |
+/// | `lengths` | replay | `{ input_scale, output_scale, max_input, on_over = "clamp" or "drop" }` |
+/// | `prefix` | replay | `{ hash_ids = "auto" or "ignore", block_tokens = 512 }` |
 #[derive(Clone, Debug, Default, PartialEq, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SourceSpec {
@@ -62,10 +80,10 @@ pub struct SourceSpec {
     dejitter: Option<OrNone>,
     lengths: Option<TraceLengths>,
     prefix: Option<TracePrefix>,
-    // Known to the workload format, not supported yet: refused by name.
-    turns: Option<IgnoredAny>,
+    // Known to the workload format, not supported yet: refused by name, but for values that change nothing.
+    turns: Option<String>,
     #[serde(rename = "loop")]
-    repeat: Option<IgnoredAny>,
+    repeat: Option<bool>,
     users: Option<IgnoredAny>,
     think: Option<IgnoredAny>,
     start_spread: Option<IgnoredAny>,
@@ -102,8 +120,8 @@ impl SourceSpec {
                 .help("use `kind = \"open\"` with `max_in_flight`, or `kind = \"replay\"`"));
         }
         let later = [
-            ("turns", self.turns.is_some()),
-            ("loop", self.repeat.is_some()),
+            ("turns", self.turns.as_ref().is_some_and(|turns| turns != "timestamp")),
+            ("loop", self.repeat == Some(true)),
             ("users", self.users.is_some()),
             ("think", self.think.is_some()),
             ("start_spread", self.start_spread.is_some()),
@@ -125,6 +143,8 @@ impl SourceSpec {
             ("time_scale", self.time_scale.is_some()),
             ("rate_scale", self.rate_scale.is_some()),
             ("dejitter", self.dejitter.is_some()),
+            ("turns", self.turns.is_some()),
+            ("loop", self.repeat.is_some()),
             ("lengths", self.lengths.is_some()),
             ("prefix", self.prefix.is_some()),
         ];

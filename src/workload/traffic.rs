@@ -93,6 +93,10 @@ impl Workload {
             return Err(Problem::key("source", "the workload has no source")
                 .help("add `[[workload.source]]` with a `rate`, or with `kind = \"replay\"` and a `file`"));
         }
+        if spec.class.is_empty() && spec.source.iter().any(|source| source.kind == Kind::Open) {
+            return Err(Problem::key("class", "the workload has an open source and no class")
+                .help("add `[[workload.class]]` with an `input` and an `output`"));
+        }
         let mut workload = Workload {
             classes: templates.iter().map(|template| template.class.clone()).collect(),
             infos: Vec::with_capacity(names.len()),

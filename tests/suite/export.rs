@@ -15,14 +15,18 @@ use std::sync::LazyLock;
 
 /// Reads a policy document.
 fn policy(name: &str, text: &str) -> Policy {
-    Policy::read(&SourceText::new(name, text), &Target::default()).unwrap_or_else(|error| panic!("{error}\n{text}"))
+    Policy::read(&SourceText::new(name, text), &Target::default())
+        .unwrap_or_else(|error| panic!("{error}\n{text}"))
 }
 
 /// What the API server would make of a manifest, as far as the published schema says; `None` where that is absent.
 static SCHEMA: LazyLock<Option<jsonschema::Validator>> = LazyLock::new(|| {
     let path = "../shared/crds/scaledobject_v1alpha1.schema.json";
     let Ok(text) = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)) else {
-        assert!(std::env::var_os("DRYSCALE_REQUIRE_DATA").is_none_or(|value| value != "1"), "{path} is absent");
+        assert!(
+            std::env::var_os("DRYSCALE_REQUIRE_DATA").is_none_or(|value| value != "1"),
+            "{path} is absent"
+        );
         println!("skipped: {path}");
         return None;
     };
@@ -32,7 +36,8 @@ static SCHEMA: LazyLock<Option<jsonschema::Validator>> = LazyLock::new(|| {
 
 /// Applies `yaml` as far as that goes without a cluster, and reads it back as a policy.
 fn applied(yaml: &str) -> Policy {
-    let object: ScaledObject = serde_saphyr::from_str(yaml).unwrap_or_else(|error| panic!("KEDA's type: {error}\n{yaml}"));
+    let object: ScaledObject =
+        serde_saphyr::from_str(yaml).unwrap_or_else(|error| panic!("KEDA's type: {error}\n{yaml}"));
     assert_eq!(object.metadata.namespace.as_deref(), Some(Target::default().namespace.as_str()));
     let json: serde_json::Value = serde_saphyr::from_str(yaml).expect("the manifest is YAML");
     if let Some(schema) = SCHEMA.as_ref() {
@@ -102,7 +107,14 @@ fn the_seeds_policy_is_exported_as_the_tutorial_has_it() {
 fn a_comment_cannot_become_yaml() {
     let source = Kind::Policy.shipped("concurrency").expect("it ships");
     let policy = Policy::read(&source, &Target::default()).expect("it is valid");
-    for comment in ["a\nkind: Pod", "a\r\nkind: Pod", "a\u{2028}kind: Pod", "a\u{85}kind: Pod", "\n---\n", "\u{0}\u{7}\u{feff}"] {
+    for comment in [
+        "a\nkind: Pod",
+        "a\r\nkind: Pod",
+        "a\u{2028}kind: Pod",
+        "a\u{85}kind: Pod",
+        "\n---\n",
+        "\u{0}\u{7}\u{feff}",
+    ] {
         let yaml = policy.to_yaml(&[comment.to_owned()]).expect("it is exported");
         assert_eq!(applied(&yaml).scaled_object(), policy.scaled_object(), "{comment:?}");
         for line in yaml.lines().take_while(|line| !line.starts_with("apiVersion")) {
@@ -120,24 +132,106 @@ fn a_fixed_number_of_replicas_has_no_scaled_object() {
 /// Texts that some reader of YAML takes for something else, or for the end of something.
 fn hostile() -> impl Strategy<Value = String> {
     let known = prop::sample::select(vec![
-        "", " ", "yes", "No", "on", "y", "n", "~", "null", "NULL", "true", "1", "-1", "1.5", ".5", "1e3", "0x1F", "0o17",
-        "0755", "1_000", "1:30", "190:20:30", ".inf", ".NaN", "2026-01-05", "2026-01-05T08:00:00Z", "- a", "? a", "a: b",
-        "a:", ":a", "#a", "a #b", "a# b", "'", "''", "\"", "\\", "\\n", "\n", "a\nb", "a\n", "a\n\n", "\na", " a\n b", "a \nb",
-        "a\r\nb", "\r", "\t", "a\tb", "\ta", "&a", "*a", "!a", "!!str a", "%a", "@a", "`a", "{a}", "[a]", "a, b", "|", ">", "<<",
-        "---", "...", "--- a", "\u{85}", "\u{2028}", "a\u{2029}b", "\u{feff}", "\u{7}", "\u{0}", "\u{7f}", "\u{fffe}", "é", "日本", "😀",
-        "a'b\"c", "{{ .Values.x }}", "sum(a{b=~\"c.*\"}) / 2", "x$", "$ $1$",
+        "",
+        " ",
+        "yes",
+        "No",
+        "on",
+        "y",
+        "n",
+        "~",
+        "null",
+        "NULL",
+        "true",
+        "1",
+        "-1",
+        "1.5",
+        ".5",
+        "1e3",
+        "0x1F",
+        "0o17",
+        "0755",
+        "1_000",
+        "1:30",
+        "190:20:30",
+        ".inf",
+        ".NaN",
+        "2026-01-05",
+        "2026-01-05T08:00:00Z",
+        "- a",
+        "? a",
+        "a: b",
+        "a:",
+        ":a",
+        "#a",
+        "a #b",
+        "a# b",
+        "'",
+        "''",
+        "\"",
+        "\\",
+        "\\n",
+        "\n",
+        "a\nb",
+        "a\n",
+        "a\n\n",
+        "\na",
+        " a\n b",
+        "a \nb",
+        "a\r\nb",
+        "\r",
+        "\t",
+        "a\tb",
+        "\ta",
+        "&a",
+        "*a",
+        "!a",
+        "!!str a",
+        "%a",
+        "@a",
+        "`a",
+        "{a}",
+        "[a]",
+        "a, b",
+        "|",
+        ">",
+        "<<",
+        "---",
+        "...",
+        "--- a",
+        "\u{85}",
+        "\u{2028}",
+        "a\u{2029}b",
+        "\u{feff}",
+        "\u{7}",
+        "\u{0}",
+        "\u{7f}",
+        "\u{fffe}",
+        "é",
+        "日本",
+        "😀",
+        "a'b\"c",
+        "{{ .Values.x }}",
+        "sum(a{b=~\"c.*\"}) / 2",
+        "x$",
+        "$ $1$",
     ]);
     let long = "[ -~]{0,200}";
     prop_oneof![4 => known.prop_map(str::to_owned), 1 => long, 1 => any::<String>()]
         // `$word` is a variable, which a TOML policy would resolve.
-        .prop_map(|text| if text.contains(['$']) && text != "x$" && text != "$ $1$" { text.replace('$', "") } else { text })
+        .prop_map(|text| {
+            if text.contains(['$']) && text != "x$" && text != "$ $1$" { text.replace('$', "") } else { text }
+        })
 }
 
 fn rules() -> impl Strategy<Value = ScalingRules> {
     let select = prop::sample::select(vec![SelectPolicy::Max, SelectPolicy::Min, SelectPolicy::Disabled]);
     let kind = prop::sample::select(vec![PolicyKind::Pods, PolicyKind::Percent]);
-    let policy = (kind, 1..100, 1..1800)
-        .prop_map(|(kind, value, period_seconds)| ScalingPolicy { kind, value, period_seconds });
+    let policy = (kind, 1..100, 1..1800).prop_map(|(kind, value, period_seconds)| ScalingPolicy {
+        kind,
+        value,
+        period_seconds,
+    });
     let tolerance = prop::sample::select(vec!["50m", "0", "0.05", "5e-2"]).prop_map(str::to_owned);
     (option::of(0..3600), option::of(select), option::of(vec(policy, 1..3)), option::of(tolerance)).prop_map(
         |(stabilization_window_seconds, select_policy, policies, tolerance)| ScalingRules {
@@ -151,10 +245,19 @@ fn rules() -> impl Strategy<Value = ScalingRules> {
 
 fn trigger() -> impl Strategy<Value = Trigger> {
     let metric_type = prop::sample::select(vec![MetricType::AverageValue, MetricType::Value]);
-    let auth = (hostile(), option::of(prop::sample::select(vec!["TriggerAuthentication", "ClusterTriggerAuthentication"])))
+    let auth = (
+        hostile(),
+        option::of(prop::sample::select(vec!["TriggerAuthentication", "ClusterTriggerAuthentication"])),
+    )
         .prop_map(|(name, kind)| AuthenticationRef { name, kind: kind.map(str::to_owned) });
     let metadata = vec((hostile(), hostile()), 0..4);
-    let shape = (option::of(hostile()), option::of(metric_type), option::of(any::<bool>()), metadata, option::of(auth));
+    let shape = (
+        option::of(hostile()),
+        option::of(metric_type),
+        option::of(any::<bool>()),
+        metadata,
+        option::of(auth),
+    );
     shape.prop_map(|(name, metric_type, use_cached_metrics, others, authentication_ref)| Trigger {
         kind: "prometheus".to_owned(),
         name,
@@ -170,9 +273,15 @@ fn advanced() -> impl Strategy<Value = Advanced> {
         .prop_map(|(scale_up, scale_down)| Behavior { scale_up, scale_down });
     let config = (option::of(hostile()), option::of(behavior))
         .prop_map(|(name, behavior)| HorizontalPodAutoscalerConfig { name, behavior });
-    let modifiers = (hostile(), hostile(), option::of(hostile())).prop_map(|(formula, target, activation_target)| {
-        ScalingModifiers { formula: Some(formula), target: Some(target), activation_target, metric_type: None }
-    });
+    let modifiers =
+        (hostile(), hostile(), option::of(hostile())).prop_map(|(formula, target, activation_target)| {
+            ScalingModifiers {
+                formula: Some(formula),
+                target: Some(target),
+                activation_target,
+                metric_type: None,
+            }
+        });
     (option::of(any::<bool>()), option::of(config), option::of(modifiers)).prop_map(
         |(restore_to_original_replica_count, horizontal_pod_autoscaler_config, scaling_modifiers)| Advanced {
             restore_to_original_replica_count,
@@ -190,12 +299,19 @@ fn spec() -> impl Strategy<Value = ScaledObjectSpec> {
         FallbackBehavior::CurrentReplicasIfLower,
         FallbackBehavior::ScalingModifiers,
     ]);
-    let fallback = (0..9, 0..9, option::of(behavior))
-        .prop_map(|(failure_threshold, replicas, behavior)| Fallback { failure_threshold, replicas, behavior });
+    let fallback = (0..9, 0..9, option::of(behavior)).prop_map(|(failure_threshold, replicas, behavior)| {
+        Fallback { failure_threshold, replicas, behavior }
+    });
     let seconds = (option::of(1..600), option::of(0..600), option::of(0..600));
     let sizes = (option::of(0..9), option::of(9..99));
     (seconds, sizes, option::of(fallback), option::of(advanced()), vec(trigger(), 1..3)).prop_map(
-        |((polling_interval, cooldown_period, initial_cooldown_period), (min, max), fallback, advanced, triggers)| {
+        |(
+            (polling_interval, cooldown_period, initial_cooldown_period),
+            (min, max),
+            fallback,
+            advanced,
+            triggers,
+        )| {
             ScaledObjectSpec {
                 polling_interval,
                 initial_cooldown_period,

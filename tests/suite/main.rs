@@ -9,3 +9,4 @@ mod report;
 mod score;
 mod sweep;
 mod synthetic;
+mod workload;

@@ -1,7 +1,9 @@
 //! Policies, experiments and settings as users write them: what they become, and what is said where they are wrong.
 
 use dryscale::problem::Problem;
-use dryscale::scenario::{Draft, InputError, Inputs, Kind, Policy, Rule, Scenario, Setting, SourceText, Target};
+use dryscale::scenario::{
+    Draft, InputError, Inputs, Kind, Policy, Rule, Scenario, Setting, SourceText, Target,
+};
 use dryscale::units::{Replicas, SimDuration};
 use std::path::Path;
 
@@ -59,7 +61,10 @@ fn every_shipped_policy_makes_a_scenario() {
     for name in Kind::Policy.names() {
         let scenario = scenario(name, &[]).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(scenario.policy.name, name);
-        assert_eq!((scenario.initial_replicas, scenario.duration), (Replicas(1), SimDuration::from_secs(7200)));
+        assert_eq!(
+            (scenario.initial_replicas, scenario.duration),
+            (Replicas(1), SimDuration::from_secs(7200))
+        );
         for axis in &scenario.policy.tune {
             for value in axis.values() {
                 let setting = Setting::of(&axis.key, &value).unwrap_or_else(|error| panic!("{error}"));
@@ -91,7 +96,8 @@ fn every_point_of_the_shipped_sweep_makes_a_scenario() {
         }
         for point in points {
             let scenario = draft.scenario(&point).unwrap_or_else(|error| panic!("{error}"));
-            let threshold = scenario.policy.scaled_object().map(|spec| spec.triggers[0].metadata["threshold"].clone());
+            let threshold =
+                scenario.policy.scaled_object().map(|spec| spec.triggers[0].metadata["threshold"].clone());
             names.push(format!("{} {}", scenario.policy.name, threshold.unwrap_or_default()));
         }
     }
@@ -106,10 +112,16 @@ fn a_fixed_number_of_replicas_is_a_policy() {
     let scenario = scenario("static:3", &[]).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(scenario.policy.rule, Rule::Static(Replicas(3)));
     assert_eq!((scenario.policy.name.as_str(), scenario.initial_replicas), ("static-3", Replicas(3)));
-    assert_eq!(super::policies::scenario("static:3", &["policy.replicas=4"]).expect("valid").initial_replicas, Replicas(4));
+    assert_eq!(
+        super::policies::scenario("static:3", &["policy.replicas=4"]).expect("valid").initial_replicas,
+        Replicas(4)
+    );
     for wrong in ["static:", "static:x", "static:-1", "static:1.5", "static:99999999999", "static:20000"] {
         let error = super::policies::scenario(wrong, &[]).expect_err(wrong).to_string();
-        assert!(error.contains("not a number of replicas") && error.contains("--policy:1:8"), "{wrong}:\n{error}");
+        assert!(
+            error.contains("not a number of replicas") && error.contains("--policy:1:8"),
+            "{wrong}:\n{error}"
+        );
     }
 }
 
@@ -152,7 +164,8 @@ fn the_command_lines_flags_are_settings_too() {
         repetitions: Some(4),
         ..inputs("static:1")
     };
-    let scenario = Draft::load(&inputs).and_then(|draft| draft.scenario(&[])).unwrap_or_else(|error| panic!("{error}"));
+    let scenario =
+        Draft::load(&inputs).and_then(|draft| draft.scenario(&[])).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!((scenario.seed, scenario.repetitions), (u64::MAX, 4));
     assert_eq!(scenario.duration, SimDuration::from_secs(90));
     let inputs = Inputs { duration: Some(std::time::Duration::ZERO), ..inputs };
@@ -166,12 +179,14 @@ fn a_manifest_is_addressed_by_the_same_keys() {
     let file = folder.path().join("seed.yaml");
     std::fs::write(&file, SEED).expect("it is written");
     let path = file.to_str().expect("a UTF-8 path");
-    let settings = ["policy.scaled_object.triggers.0.metadata.threshold=8", "policy.scaled_object.cooldown_period=60"];
+    let settings =
+        ["policy.scaled_object.triggers.0.metadata.threshold=8", "policy.scaled_object.cooldown_period=60"];
     let scenario = scenario(path, &settings).unwrap_or_else(|error| panic!("{error}"));
     let spec = scenario.policy.scaled_object().expect("a ScaledObject");
     assert_eq!((spec.triggers[0].metadata["threshold"].as_str(), spec.cooldown_period), ("8", Some(60)));
     assert_eq!(scenario.target.namespace, "keda", "the manifest names the world");
-    let error = super::policies::scenario(path, &["target.namespace=prod"]).expect_err("it would lie").to_string();
+    let error =
+        super::policies::scenario(path, &["target.namespace=prod"]).expect_err("it would lie").to_string();
     assert!(error.contains("the manifest names its own namespace, `keda`"), "{error}");
     super::policies::scenario(path, &["target.namespace=keda"]).unwrap_or_else(|error| panic!("{error}"));
 }
@@ -198,20 +213,24 @@ fn a_file_wins_over_a_shipped_policy_of_that_name() {
     let folder = tempfile::tempdir().expect("a folder");
     let experiment = folder.path().join("e.toml");
     let shipped = Kind::Experiment.shipped("default").expect("it ships");
-    std::fs::write(&experiment, format!("policy = 'concurrency.toml'\n{}", shipped.text())).expect("it is written");
+    std::fs::write(&experiment, format!("policy = 'concurrency.toml'\n{}", shipped.text()))
+        .expect("it is written");
     let load = || {
         let experiment = Some(experiment.to_str().expect("a UTF-8 path").to_owned());
         let draft = Draft::load(&Inputs { experiment, ..Inputs::default() })?;
         draft.scenario(&[])
     };
     assert_eq!(load().unwrap_or_else(|error| panic!("{error}")).policy.name, "concurrency");
-    std::fs::write(folder.path().join("concurrency.toml"), "name = 'mine'\nreplicas = 2\n").expect("it is written");
+    std::fs::write(folder.path().join("concurrency.toml"), "name = 'mine'\nreplicas = 2\n")
+        .expect("it is written");
     assert_eq!(load().unwrap_or_else(|error| panic!("{error}")).policy.name, "mine");
 }
 
 #[test]
 fn unknown_names_offer_the_nearest() {
-    for (name, help) in [("queue-treshold-2", "queue-threshold-2"), ("./concurency.toml", "concurrency"), ("zzz", "ttft-p95")] {
+    for (name, help) in
+        [("queue-treshold-2", "queue-threshold-2"), ("./concurency.toml", "concurrency"), ("zzz", "ttft-p95")]
+    {
         let error = scenario(name, &[]).expect_err(name).to_string();
         assert!(error.contains(help) && error.contains("--policy:1:1"), "{name}:\n{error}");
     }
@@ -221,7 +240,10 @@ fn unknown_names_offer_the_nearest() {
     assert!(error.contains("no file"), "{error}");
     let stdin = Some(SEED.as_bytes().to_vec());
     let draft = Draft::load(&Inputs { stdin, ..inputs("-") }).unwrap_or_else(|error| panic!("{error}"));
-    assert_eq!(draft.scenario(&[]).unwrap_or_else(|error| panic!("{error}")).policy.name, "llama-32-3b-predictor");
+    assert_eq!(
+        draft.scenario(&[]).unwrap_or_else(|error| panic!("{error}")).policy.name,
+        "llama-32-3b-predictor"
+    );
 }
 
 #[test]
@@ -266,9 +288,11 @@ fn a_query_at_fault_is_shown_where_the_user_wrote_it() {
 fn a_trace_replaces_the_workload() {
     let folder = tempfile::tempdir().expect("a folder");
     let trace = folder.path().join("trace.csv");
-    std::fs::write(&trace, "timestamp,prompt_tokens,output_tokens\n0,10,5\n1.5,20,7\n").expect("it is written");
+    std::fs::write(&trace, "timestamp,prompt_tokens,output_tokens\n0,10,5\n1.5,20,7\n")
+        .expect("it is written");
     let inputs = Inputs { trace: Some(trace.clone()), ..inputs("static:1") };
-    let scenario = Draft::load(&inputs).and_then(|draft| draft.scenario(&[])).unwrap_or_else(|error| panic!("{error}"));
+    let scenario =
+        Draft::load(&inputs).and_then(|draft| draft.scenario(&[])).unwrap_or_else(|error| panic!("{error}"));
     let mut requests = scenario.requests(1).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(requests.classes()[0].slo.ttft, Some(SimDuration::from_secs(2)), "[slo] holds for traces too");
     let mut count = 0;
@@ -277,7 +301,10 @@ fn a_trace_replaces_the_workload() {
         count += 1;
     }
     assert_eq!(count, 2);
-    assert_eq!(scenario.inputs.keys().collect::<Vec<_>>(), ["policy", "experiment", "settings", "trace"]);
+    assert_eq!(
+        scenario.inputs.keys().collect::<Vec<_>>(),
+        ["policy", "experiment", "settings", "model", "trace"]
+    );
     // The path is not an input: the same bytes elsewhere are the same inputs.
     let copy = folder.path().join("copy.csv");
     std::fs::copy(&trace, &copy).expect("it is copied");
@@ -292,7 +319,10 @@ fn a_line_of_a_trace_at_fault_is_shown() {
     std::fs::write(&trace, "timestamp,prompt_tokens,output_tokens\n0,-10,5\n").expect("it is written");
     let inputs = Inputs { trace: Some(trace.clone()), ..inputs("static:1") };
     let error = Draft::load(&inputs).and_then(|draft| draft.scenario(&[])).expect_err("negative").to_string();
-    assert!(error.contains("trace.csv:2:") && error.contains("0,-10,5") && error.contains("error: "), "{error}");
+    assert!(
+        error.contains("trace.csv:2:") && error.contains("0,-10,5") && error.contains("error: "),
+        "{error}"
+    );
     let missing = Inputs { trace: Some(Path::new("nowhere.csv").to_owned()), ..inputs };
     let error = Draft::load(&missing).and_then(|draft| draft.scenario(&[])).expect_err("missing").to_string();
     assert!(error.contains("nowhere.csv") && error.contains("--trace:1:1"), "{error}");
@@ -302,7 +332,7 @@ fn a_line_of_a_trace_at_fault_is_shown() {
 fn settings_change_the_hash_of_the_settings_alone() {
     let plain = scenario("static:1", &[]).expect("valid").inputs;
     let set = scenario("static:1", &["seed=2"]).expect("valid").inputs;
-    assert_eq!(plain.keys().collect::<Vec<_>>(), ["policy", "experiment"]);
+    assert_eq!(plain.keys().collect::<Vec<_>>(), ["policy", "experiment", "model"]);
     assert_eq!((&plain["policy"], &plain["experiment"]), (&set["policy"], &set["experiment"]));
     assert_ne!(set["settings"], scenario("static:1", &["seed=3"]).expect("valid").inputs["settings"]);
     assert!(set.values().all(|hash| hash.len() == 64), "{set:?}");

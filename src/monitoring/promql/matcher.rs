@@ -64,7 +64,7 @@ impl Matcher {
     }
 
     /// True where a series passes whose labels are `column` over `target`.
-    pub(super) fn passes(&self, column: &Labels, target: &Labels) -> bool {
+    pub fn passes(&self, column: &Labels, target: &Labels) -> bool {
         let own = column.get(&self.name);
         self.matches(if own.is_empty() { target.get(&self.name) } else { own })
     }

@@ -1,8 +1,8 @@
 //! What a query reads: which series, and how far back.
 
-use super::matcher::Matcher;
+use super::matcher::{MatchOp, Matcher};
 use super::selector::{At, LOOKBACK, Shift};
-use crate::monitoring::labels::Labels;
+use crate::monitoring::labels::METRIC_NAME;
 use crate::units::SimDuration;
 
 /// One selector of a query.
@@ -18,16 +18,8 @@ pub struct Read {
 impl Read {
     /// The name of the metric, where the selector fixes it.
     pub fn metric(&self) -> Option<&str> {
-        let name = self.matchers.iter().find(|m| m.name == crate::monitoring::labels::METRIC_NAME)?;
-        (name.op == super::MatchOp::Equal).then_some(name.value.as_str())
-    }
-
-    /// False where no target can make a series with these own labels match.
-    pub fn may_select(&self, column: &Labels) -> bool {
-        self.matchers.iter().all(|matcher| {
-            let own = column.get(&matcher.name);
-            own.is_empty() && matcher.name != crate::monitoring::labels::METRIC_NAME || matcher.matches(own)
-        })
+        let name = self.matchers.iter().find(|matcher| matcher.name == METRIC_NAME)?;
+        (name.op == MatchOp::Equal).then_some(name.value.as_str())
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 pub type ReadColumn<'a> = dyn FnMut(&str, &str) -> Result<Vec<f64>, Problem> + 'a;
 
 /// More entries than this in a table are a mistake, and would take the machine's memory before the run began.
-const ENTRIES_MAX: usize = 10_000_000;
+const ENTRIES_MAX: usize = 1_000_000;
 
 /// A distribution as a user writes it; the [module](super) lists the families and their parameters.
 ///

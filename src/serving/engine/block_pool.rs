@@ -66,7 +66,7 @@ impl BlockPool {
 
     /// Whether no request holds `id`, so that a hit on it takes it from the free list.
     pub(super) fn is_free(&self, id: BlockId) -> bool {
-        self.blocks[id as usize].references == 0
+        self.references(id) == 0
     }
 
     /// Takes the block whose turn it is; what it held can no longer be found. `None` if no block is free.
@@ -118,6 +118,31 @@ impl BlockPool {
                 self.link_after(self.blocks[NULL as usize].previous, id);
             }
         }
+    }
+
+    /// The free blocks in the order in which they are taken.
+    pub(super) fn free_list(&self) -> impl Iterator<Item = BlockId> {
+        let next = |id: BlockId| Some(self.blocks[id as usize].next).filter(|&next| next != NULL);
+        // No longer than the pool, so that a broken list ends too.
+        std::iter::successors(next(NULL), move |&id| next(id)).take(self.blocks.len())
+    }
+
+    /// How many requests hold `id`.
+    pub(super) fn references(&self, id: BlockId) -> u32 {
+        self.blocks[id as usize].references
+    }
+
+    /// The hash under which `id` is found; 0 if it is not.
+    pub(super) fn hash(&self, id: BlockId) -> u64 {
+        self.blocks[id as usize].hash
+    }
+
+    /// All blocks that can be found, with the hash, those of one hash in order; hashes are in no order.
+    pub(super) fn found(&self) -> impl Iterator<Item = (u64, BlockId)> {
+        self.by_hash.iter().flat_map(|(&hash, same)| {
+            let next = |&id: &BlockId| Some(self.blocks[id as usize].same).filter(|&same| same != NONE);
+            std::iter::successors(Some(same.first), next).take(self.blocks.len()).map(move |id| (hash, id))
+        })
     }
 
     fn unlink(&mut self, id: BlockId) {

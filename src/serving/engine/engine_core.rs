@@ -58,6 +58,20 @@ pub trait Engine {
     /// The requests that were taken and have not ended, in an order of the engine's own that is always the same.
     fn unfinished(&self) -> Box<dyn Iterator<Item = RequestId> + '_>;
 
+    /// How many requests were taken and have not ended.
+    fn num_unfinished(&self) -> u64;
+
+    /// How many of them have not been admitted, or were preempted: the input queue included, which no gauge shows.
+    fn num_waiting(&self) -> u64 {
+        self.num_unfinished() - self.num_running()
+    }
+
+    /// How many of them run.
+    fn num_running(&self) -> u64;
+
+    /// Whether the request with this name runs.
+    fn is_running(&self, id: RequestId) -> bool;
+
     /// Recounts what is kept incrementally, in time proportional to all requests and KV-cache blocks.
     ///
     /// # Errors
@@ -269,6 +283,18 @@ impl Engine for EngineCore {
 
     fn unfinished(&self) -> Box<dyn Iterator<Item = RequestId> + '_> {
         Box::new(self.scheduler.unfinished().chain(self.input.iter().map(|request| request.id)))
+    }
+
+    fn num_unfinished(&self) -> u64 {
+        (self.scheduler.num_requests() + self.input.len()) as u64
+    }
+
+    fn num_running(&self) -> u64 {
+        self.scheduler.num_running() as u64
+    }
+
+    fn is_running(&self, id: RequestId) -> bool {
+        self.scheduler.is_running(id)
     }
 
     fn audit(&self) -> Result<(), String> {

@@ -36,8 +36,7 @@ impl BlockTable {
         self.hashes.clear();
     }
 
-    /// How many blocks it holds.
-    #[cfg(test)]
+    /// The blocks it holds, in order.
     pub(super) fn held(&self) -> &[BlockId] {
         &self.blocks
     }
@@ -65,6 +64,11 @@ impl KvCache {
     /// All blocks but the null block.
     pub(super) fn usable_blocks(&self) -> Blocks {
         Blocks(self.pool.usable())
+    }
+
+    /// The blocks themselves.
+    pub(super) fn pool(&self) -> &BlockPool {
+        &self.pool
     }
 
     /// Whether contents are looked up and remembered at all.

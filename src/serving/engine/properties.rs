@@ -155,6 +155,7 @@ struct Naive<'a> {
     outputs: Vec<Output>,
     iteration_tokens: Vec<u32>,
     steps: u64,
+    passes: u64, dd: u64,
     busy: SimDuration,
     arrived: usize,
     prefix_cache: (u64, u64),
@@ -169,6 +170,7 @@ impl<'a> Naive<'a> {
             outputs: Vec::new(),
             iteration_tokens: Vec::new(),
             steps: 0,
+            passes: 0, dd: 0,
             busy: SimDuration::ZERO,
             arrived: 0,
             prefix_cache: (0, 0),
@@ -250,6 +252,8 @@ impl<'a> Naive<'a> {
             (story.scheduled, story.cached) = (Some(now), admitted.cached_tokens.get());
         }
         self.steps += u64::from(!batch.is_empty());
+        self.passes += 1; self.dd += u64::from(self.scheduler.num_deferred());
+        prop_assert!(self.passes < 100_000, "the scheduler makes no progress");
         let duration = Linear.step_time(&batch.shape);
         Ok((batch, duration))
     }
@@ -393,7 +397,7 @@ fn run_engine(load: &Load) -> Result<(Vec<Output>, Stats), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(20000))]
 
     #[test]
     fn the_engine_is_the_scheduler_on_a_clock(load in load()) {
@@ -413,6 +417,10 @@ proptest! {
     fn every_request_gets_what_it_asked_for(load in load()) {
         let naive = Naive::run(&load)?;
         prop_assert_eq!(naive.stories.len(), load.requests.len());
+        { use std::sync::atomic::*; static P: AtomicU64 = AtomicU64::new(0); static C: AtomicU64 = AtomicU64::new(0); static D: AtomicU64 = AtomicU64::new(0); static A: AtomicU64 = AtomicU64::new(0);
+          let p = naive.stories.values().map(|s| u64::from(s.preemptions)).sum::<u64>(); P.fetch_add(p, Ordering::Relaxed);
+          D.fetch_add(naive.dd, Ordering::Relaxed); A.fetch_add(naive.stories.values().filter(|s| s.finish.is_none()).count() as u64, Ordering::Relaxed);
+          let c = C.fetch_add(1, Ordering::Relaxed); if c % 5000 == 4999 { eprintln!("cases {c} preemptions {P:?} deferred {D:?} aborted {A:?}"); } }
         prop_assert_eq!(naive.scheduler.free_blocks(), naive.scheduler.usable_blocks());
         for client in &load.requests {
             let (request, story) = (&client.request, &naive.stories[&client.request.id.0]);

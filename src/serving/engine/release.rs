@@ -11,6 +11,13 @@ pub enum Release {
 }
 
 impl Release {
+    /// As users write it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Release::V0_32 => "0.32",
+        }
+    }
+
     /// The release that the setting `vllm = "0.32"` names; a patch number and a leading `v` may be there.
     ///
     /// # Errors

@@ -202,14 +202,19 @@ impl Scheduler {
         self.finished_since_pass || !self.slots.is_empty()
     }
 
-    /// Whether `id` is here.
-    pub fn contains(&self, id: RequestId) -> bool {
-        self.slots.contains_key(&id)
+    /// Requests that run or wait.
+    pub fn num_requests(&self) -> usize {
+        self.slots.len()
     }
 
     /// Requests that run.
     pub fn num_running(&self) -> u32 {
         self.running.len() as u32
+    }
+
+    /// Whether the request with this name is here and runs.
+    pub fn is_running(&self, id: RequestId) -> bool {
+        self.slots.get(&id).is_some_and(|slot| self.requests[slot.index()].status == Status::Running)
     }
 
     /// Requests that wait, the preempted and the deferred among them.
@@ -243,19 +248,17 @@ impl Scheduler {
     }
 
     /// The index in `running` of the request that is preempted next: under `fcfs` the latest admitted, under
-    /// `priority` the first of those with the greatest priority and then arrival. `None` when nobody runs.
+    /// `priority` the one with the greatest priority, of those the latest to arrive. `None` when nobody runs.
+    ///
+    /// Where two arrived at one instant, the later id counts as later. vLLM would take the one admitted first, but
+    /// its clock does not give two requests one arrival time, and that rule would let such a pair preempt each other
+    /// for ever.
     pub(super) fn victim(&self) -> Option<usize> {
         let last = self.running.len().checked_sub(1)?;
         if self.config.scheduling_policy == SchedulingPolicy::Fcfs {
             return Some(last);
         }
-        let urgency = |slot: Slot| {
-            let request = &self.requests[slot.index()];
-            (request.priority, request.arrival_time)
-        };
-        // `max_by_key` takes the last of equals, so the order is turned round.
-        let (index, _) = self.running.iter().enumerate().rev().max_by_key(|&(_, &slot)| urgency(slot))?;
-        Some(index)
+        (0..=last).max_by_key(|&index| self.requests[self.running[index].index()].as_waiting())
     }
 
     /// Takes seat and blocks from a running request, already taken from `running`, and puts it back in front of the

@@ -72,6 +72,14 @@ impl WaitingQueue {
         }
     }
 
+    /// Visits all, in no particular order.
+    pub(super) fn for_each(&self, mut visit: impl FnMut(&Waiting)) {
+        match self {
+            WaitingQueue::Fcfs(queue) => queue.iter().for_each(visit),
+            WaitingQueue::Priority(heap) => heap.iter().for_each(|Reverse(waiting)| visit(waiting)),
+        }
+    }
+
     /// Drops those for which `keep` is false.
     pub(super) fn retain(&mut self, keep: impl Fn(&Waiting) -> bool) {
         match self {

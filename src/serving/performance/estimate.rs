@@ -9,7 +9,7 @@ use super::gpus::Gpu;
 use super::model_file::ModelFile;
 use super::provenance::Knowledge;
 use super::roofline::Roofline;
-use super::step_time::{DecodeAttention, Gemm, PrefillAttention, StepTimeSpec};
+use super::step_time_spec::{DecodeAttention, Gemm, PrefillAttention, StepTimeSpec};
 use super::typical;
 use crate::problem::Problem;
 use serde::Deserialize;
@@ -106,7 +106,7 @@ fn distance(target: &Roofline<'_>, source: &Roofline<'_>) -> f64 {
     let octaves = |a: f64, b: f64| libm::fabs(libm::log2(a / b));
     let each_tp = if target.gpu.shared_link || source.gpu.shared_link { 0.05 } else { 0.02 };
     let mut distance = each_tp * octaves(f64::from(target.tp), f64::from(source.tp));
-    if target.gpu != source.gpu {
+    if !target.gpu.same_hardware(source.gpu) {
         distance += 0.03 + 0.01 * octaves(target.gpu.memory_gb_per_s, source.gpu.memory_gb_per_s);
     }
     if !target.architecture.same_shape(source.architecture) {

@@ -42,7 +42,7 @@ pub struct Gpu {
     pub price: Price,
 }
 
-/// What the matrix products of a GPU at its power limit reach; see [`Sustained`](super::step_time::Sustained).
+/// What the matrix products of a GPU at its power limit reach; see [`Sustained`](super::step_time_spec::Sustained).
 #[derive(Clone, Debug, PartialEq, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SustainedRate {
@@ -95,6 +95,16 @@ impl Gpu {
         }
         self.price.check().map_err(|problem| problem.under("price"))?;
         self.provenance.check()
+    }
+
+    /// Whether both take the same time for a step, whatever they cost.
+    pub(super) fn same_hardware(&self, other: &Gpu) -> bool {
+        let hardware = |gpu: &Gpu| {
+            let speeds =
+                [gpu.memory_gb_per_s, gpu.link_gb_per_s, gpu.bf16_tflops, gpu.fp8_tflops.unwrap_or_default()];
+            (speeds, gpu.memory_gib, gpu.shared_link)
+        };
+        self.name == other.name && hardware(self) == hardware(other)
     }
 
     /// Memory in bytes.

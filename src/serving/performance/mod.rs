@@ -23,6 +23,7 @@ pub mod provenance;
 pub mod roofline;
 pub mod startup;
 pub mod step_time;
+pub mod step_time_spec;
 pub mod typical;
 
 pub use architectures::{Architecture, Dtype};
@@ -35,4 +36,5 @@ pub use model::ModelSpec;
 pub use model_file::{ModelFile, RequestPath};
 pub use provenance::{Knowledge, Provenance};
 pub use startup::{Startup, StartupOverlay, StartupPhase, StartupPlan, StartupSpec};
-pub use step_time::{StepTime, StepTimeSpec};
+pub use step_time::StepTime;
+pub use step_time_spec::StepTimeSpec;

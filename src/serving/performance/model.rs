@@ -8,7 +8,8 @@ use super::kv_capacity::{KvCacheSpec, check_weights};
 use super::model_file::{ModelFile, RequestPath};
 use super::provenance::Provenance;
 use super::startup::{Startup, StartupOverlay, StartupSpec};
-use super::step_time::{StepTime, StepTimeSpec};
+use super::step_time::StepTime;
+use super::step_time_spec::StepTimeSpec;
 use crate::problem::Problem;
 use crate::serving::engine::{EngineConfig, GpuClass, ModelLimits};
 use crate::units::{Blocks, Gpus};
@@ -103,8 +104,8 @@ impl ModelSpec {
     /// How its pods start, with the phases of an experiment's `[serving.startup]` in place of the file's.
     ///
     /// # Errors
-    /// As [`StartupSpec::compile`]; the keys are relative to `serving.startup`.
+    /// As [`StartupSpec::prepare`]; the keys are relative to `serving.startup`.
     pub fn startup(&self, overlay: &StartupOverlay) -> Result<Startup, Problem> {
-        self.startup.compile(overlay, self.architecture.weight_bytes(self.dtype))
+        self.startup.prepare(overlay, self.architecture.weight_bytes(self.dtype))
     }
 }

@@ -7,7 +7,7 @@ use super::kv_capacity::KvCacheSpec;
 use super::model::ModelSpec;
 use super::provenance::Provenance;
 use super::startup::StartupSpec;
-use super::step_time::StepTimeSpec;
+use super::step_time_spec::StepTimeSpec;
 use crate::problem::Problem;
 use crate::random::distribution::Seconds;
 use crate::units::SimDuration;

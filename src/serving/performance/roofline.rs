@@ -15,7 +15,7 @@ use super::architectures::{Architecture, Dtype};
 use super::gpus::Gpu;
 use super::piecewise::number;
 use super::provenance::Provenance;
-use super::step_time::{DecodeAttention, Gemm, PrefillAttention};
+use super::step_time_spec::{DecodeAttention, Gemm, PrefillAttention};
 use crate::problem::Problem;
 use serde::Deserialize;
 

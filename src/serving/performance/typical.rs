@@ -9,7 +9,7 @@ use super::model_file::RequestPath;
 use super::provenance::{Knowledge, Provenance};
 use super::roofline::Roofline;
 use super::startup::{PhaseSpec, PhaseTime, ReadinessProbe, StartupPhase, StartupSpec, WeightsSpec};
-use super::step_time::{CpuFloor, HostCost, MixedAttention, Sustained};
+use super::step_time_spec::{CpuFloor, HostCost, MixedAttention, Sustained};
 use crate::random::distribution::{Distribution, Seconds};
 use crate::units::SimDuration;
 
@@ -118,11 +118,7 @@ pub fn mixed_attention(roofline: &Roofline<'_>) -> MixedAttention {
     let tiles = f64::from(architecture.layers) * f64::from((architecture.kv_heads / roofline.tp).max(1));
     MixedAttention {
         decode_request_ms: digits(TILE_MS * tiles),
-        provenance: carried_over(
-            roofline,
-            STEPS,
-            "taken over by the number of layers and of KV heads on a GPU",
-        ),
+        provenance: carried_over(roofline, STEPS, "taken over by the number of layers and of KV heads on a GPU"),
     }
 }
 

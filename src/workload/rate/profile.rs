@@ -15,7 +15,20 @@ const RATE_MAX: f64 = 1e6;
 /// A base that swings faster than this is no load of requests.
 const PERIOD_MIN: SimDuration = SimDuration::from_secs(1);
 
-/// The `rate` of an open source: a number of requests a second, or a table.
+/// The `rate` of an open source: a number of requests a second, or a table. Rates and factors are from 0 to 10^6; times
+/// count from the start of the run and are written `"10m"`, or as numbers of seconds.
+///
+/// | key | meaning |
+/// |---|---|
+/// | `base` | `{ shape = "constant", value }`, or `{ shape = "sinus", mean, peak_to_trough, period, peak_at }`; 1 without it |
+/// | `points` | `{ interp = "linear" or "step", at = [[time, factor], ..] }`; the first holds before it, the last after |
+/// | `spikes` | `[{ at, rise, hold, fall, factor }, ..]`: from 1 up to `factor` and back; they must not overlap |
+/// | `scale` | a factor of the whole |
+/// | `time_scale` | 2: the profile runs twice as fast, at the same rates |
+///
+/// ```toml
+/// rate = { base = { shape = "sinus", mean = 6.0, peak_to_trough = 2.6, period = "24h", peak_at = "14h" } }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RateSpec {
     profile: Profile,

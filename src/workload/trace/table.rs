@@ -59,7 +59,9 @@ impl Table {
         check_width(line, fields.len(), self.width)?;
         let [timestamp, prompt, output] = self.places.map(|place| fields[place].as_ref());
         let at = match self.timestamps {
-            Timestamps::DateTime => date_time(timestamp).map_err(|why| line.problem(why)),
+            Timestamps::DateTime => date_time(timestamp).map_err(|why| {
+                line.problem(why).help("write date and time of day; for a number of seconds use `format = \"csv\"` with `columns`")
+            }),
             Timestamps::Number(unit) => decimal(timestamp, unit).map_err(|why| {
                 line.problem(why).help(
                     "a timestamp is a number of seconds; for dates use `format = \"azure\"` with `columns`",
@@ -81,7 +83,9 @@ impl Table {
 
 /// The numbers in one column of a table. The whole column is kept: eight bytes a row.
 pub(in crate::workload) fn column(mut lines: Lines, name: &str) -> Result<Vec<f64>, Problem> {
-    let Some(header) = lines.next()? else { return Err(Problem::whole("the file is empty")) };
+    let Some(header) = lines.next()? else {
+        return Err(Problem::whole("the file is empty").help("it needs a header and rows"));
+    };
     let names = fields(header.text).map_err(|why| header.problem(why))?;
     let at = place(&header, &names, name).map_err(|problem| {
         problem.help(format!(
@@ -96,7 +100,10 @@ pub(in crate::workload) fn column(mut lines: Lines, name: &str) -> Result<Vec<f6
         check_width(&line, fields.len(), width)?;
         match fields[at].parse::<f64>() {
             Ok(value) if value.is_finite() => values.push(value),
-            _ => return Err(line.problem(format!("`{name}` is {:?}, not a number", fields[at]))),
+            _ => {
+                let problem = line.problem(format!("`{name}` is {:?}, not a number", fields[at]));
+                return Err(problem.help("each row needs a finite number in this column"));
+            }
         }
     }
     Ok(values)

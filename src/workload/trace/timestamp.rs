@@ -63,8 +63,8 @@ pub(super) fn decimal(text: &str, unit: TimeUnit) -> Result<u128, String> {
     }
 }
 
-/// Picoseconds since 0001-01-01 of `YYYY-MM-DD HH:MM:SS`, with a fraction of any length and optionally a zone (`Z`, `+00:00`);
-/// `T` may stand for the space. Without a zone it is taken as UTC: only differences count. The error is a clause.
+/// Picoseconds since 0001-01-01 of `YYYY-MM-DD HH:MM:SS`, with a fraction of any length and optionally a zone (`Z`,
+/// `+00:00`); `T` may stand for the space. Without a zone it is taken as UTC: only differences count. The error is a clause.
 pub(super) fn date_time(text: &str) -> Result<u128, String> {
     parse_date_time(text).ok_or_else(|| format!("{text:?} is not a time such as 2023-11-16 18:15:46.6805900"))
 }

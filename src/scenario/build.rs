@@ -1,0 +1,215 @@
+//! From a checked scenario to a world that can run.
+
+use super::experiment::Bill;
+use super::input_error::InputError;
+use super::policy::Rule;
+use super::source_text::SourceText;
+use super::world::Scenario;
+use crate::autoscaling::keda::{Annotations, KedaOperator, PrometheusTrigger};
+use crate::monitoring::kube_state_metrics;
+use crate::monitoring::never_match::{self, Exposed};
+use crate::monitoring::promql::{Query, QueryOptions};
+use crate::monitoring::series::Retention;
+use crate::monitoring::vllm_metrics::{MetricsRelease, Schema};
+use crate::problem::Problem;
+use crate::serving::engine::{EngineTiming, Stats};
+use crate::serving::nodes::Nodes;
+use crate::simulation::{
+    Autoscaling, EngineSetup, KedaSetup, MonitoringSetup, RequestPath, ServingSetup, Setup, Target,
+};
+use crate::units::{SimDuration, SimTime};
+use crate::workload::Class;
+use std::sync::Arc;
+
+/// The metadata key of a trigger's query.
+const QUERY: &str = "query";
+
+impl Scenario {
+    /// The world of this scenario under `seed`, at its start.
+    ///
+    /// # Errors
+    /// A query that is no PromQL or not supported, a selector that nothing can ever match, and whatever the workload
+    /// finds in its files.
+    pub fn setup(&self, seed: u64) -> Result<Setup, InputError> {
+        let target = Target {
+            namespace: self.target.namespace.clone(),
+            deployment: self.target.deployment.clone(),
+            model_name: self.target.model.clone(),
+        };
+        let mut warnings: Vec<String> = self.model.estimated.iter().cloned().collect();
+        let schema = self.schema()?;
+        let autoscaling = self.autoscaling(&target, &schema, &mut warnings)?;
+        let retention = match &autoscaling {
+            Autoscaling::Static => Retention::Window(SimDuration::ZERO),
+            Autoscaling::Keda(keda) => retention(&keda.queries),
+        };
+        let step_time = self.model.step_time(self.engine.async_scheduling);
+        let path = &self.model.request_path;
+        Ok(Setup {
+            seed,
+            duration: self.duration,
+            drain: self.drain,
+            warmup: self.measure.warmup.duration(),
+            tick: self.measure.timeline.duration(),
+            epoch: self.start,
+            target,
+            workload: self.requests(seed)?,
+            serving: ServingSetup {
+                engine: EngineSetup {
+                    config: self.engine.clone(),
+                    kv_blocks: self.kv_blocks,
+                    step_time: Arc::new(step_time.map_err(|problem| self.locate(problem.under("model")))?),
+                    timing: EngineTiming {
+                        output_delay: path.output.duration(),
+                        idle_penalty: path.idle_penalty.duration(),
+                    },
+                },
+                request_path: RequestPath { input: path.input.duration() },
+                gpus_per_pod: self.model.gpus(),
+                initial_replicas: self.initial_replicas,
+                startup: self.startup.clone(),
+                nodes: self.serving.nodes.clone(),
+                pod: self.serving.pod,
+                router: self.serving.router,
+                gateway: self.serving.gateway,
+            },
+            monitoring: MonitoringSetup { spec: self.monitoring.clone(), retention, schema },
+            autoscaling,
+            warnings,
+        })
+    }
+
+    /// The request classes, in the workload's order.
+    ///
+    /// # Errors
+    /// What is wrong with the workload.
+    pub fn classes(&self) -> Result<Vec<Class>, InputError> {
+        Ok(self.requests(self.seed)?.classes().to_vec())
+    }
+
+    /// Names of the workload's sources, in its order.
+    ///
+    /// # Errors
+    /// What is wrong with the workload.
+    pub fn sources(&self) -> Result<Vec<String>, InputError> {
+        Ok(self.requests(self.seed)?.sources().iter().map(|source| source.name.clone()).collect())
+    }
+
+    /// Price of one GPU for an hour.
+    pub fn price_per_gpu_hour(&self) -> f64 {
+        self.cost.price_per_gpu_hour.unwrap_or(self.model.price.per_gpu_hour)
+    }
+
+    /// A currency's sign or code.
+    pub fn currency(&self) -> &str {
+        self.cost.currency.as_deref().unwrap_or("$")
+    }
+
+    /// Whether nodes are billed, not the GPUs of pods.
+    pub fn bills_nodes(&self) -> bool {
+        self.cost.bill == Bill::Node
+    }
+
+    /// What serves, in a few words: `Llama-3.2-3B on A100-80GB`.
+    pub fn model_title(&self) -> String {
+        let gpus = self.model.tensor_parallel;
+        let times = if gpus > 1 { format!("{gpus} x ") } else { String::new() };
+        let publisher = &self.model.architecture.publisher;
+        let name = publisher.rsplit('/').next().unwrap_or(publisher);
+        format!("{name} on {times}{}", self.model.gpu.name)
+    }
+
+    /// The release of vLLM whose metric names are exposed.
+    fn metrics_release(&self) -> Result<MetricsRelease, InputError> {
+        let version = self.monitoring.metrics_version.as_deref().unwrap_or(self.release.name());
+        MetricsRelease::parse(version).map_err(|problem| self.locate(problem.under("monitoring")))
+    }
+
+    fn schema(&self) -> Result<Schema, InputError> {
+        let fresh = Stats::new(&self.engine, self.kv_blocks);
+        Ok(Schema::new(self.metrics_release()?, &self.target.model, &self.engine, self.kv_blocks, &fresh))
+    }
+
+    fn autoscaling(
+        &self,
+        target: &Target,
+        schema: &Schema,
+        warnings: &mut Vec<String>,
+    ) -> Result<Autoscaling, InputError> {
+        let Rule::ScaledObject(spec) = &self.policy.rule else { return Ok(Autoscaling::Static) };
+        let annotations = Annotations::of(&self.policy.annotations).map_err(|problem| self.policy.locate(problem))?;
+        let operator = KedaOperator::new(
+            self.policy.object_name(),
+            spec,
+            annotations,
+            self.keda,
+            &self.hpa,
+            SimTime::ZERO,
+        );
+        // What the checks of the policy let through, the operator takes.
+        let operator = operator.map_err(|problems| {
+            let first = problems.into_iter().next().unwrap_or_else(|| Problem::whole("KEDA refuses this policy"));
+            self.policy.locate(first)
+        })?;
+        let mut queries = Vec::new();
+        for (index, trigger) in operator.triggers().iter().enumerate() {
+            queries.push(self.query(index, trigger, target, schema, warnings)?);
+        }
+        Ok(Autoscaling::Keda(Box::new(KedaSetup {
+            polling_interval: spec.polling_interval(),
+            query_latency: self.monitoring.query_latency.duration(),
+            operator,
+            queries,
+        })))
+    }
+
+    /// Compiles the query of a trigger and holds its selectors against the series that this world will have.
+    fn query(
+        &self,
+        index: usize,
+        trigger: &PrometheusTrigger,
+        target: &Target,
+        schema: &Schema,
+        warnings: &mut Vec<String>,
+    ) -> Result<Query, InputError> {
+        let at = |problem: Problem| self.policy.locate_metadata(index, QUERY, problem);
+        let options = QueryOptions {
+            release: self.monitoring.prometheus,
+            evaluation_interval: self.monitoring.evaluation_interval.duration(),
+        };
+        let query = Query::compile(&trigger.query, options).map_err(at)?;
+        if let Some(namespace) = trigger.namespace.as_ref().filter(|namespace| **namespace != target.namespace) {
+            // Thanos Querier's tenancy port adds the namespace to every selector.
+            let problem = Problem::whole(format!("every selector is limited to namespace {namespace:?}, where nothing runs"))
+                .help(format!("the workload is in {:?}", target.namespace));
+            return Err(self.policy.locate_metadata(index, "namespace", problem));
+        }
+        let deployment = kube_state_metrics::columns(&target.namespace, &target.deployment);
+        let pods = never_match::example_pod_names(&target.deployment);
+        let world = [
+            Exposed {
+                columns: schema.columns(),
+                targets: pods.iter().map(|pod| target.labels_of(pod, 0, &Nodes::name(0))).collect(),
+                examples: &["pod", "instance", "node"],
+            },
+            Exposed { columns: &deployment, targets: vec![kube_state_metrics::target_labels()], examples: &[] },
+        ];
+        let findings = never_match::check(&query, &world, self.metrics_release()?).map_err(at)?;
+        warnings.extend(findings.into_iter().map(|warning| format!("trigger s{index}-prometheus: {warning}")));
+        Ok(query)
+    }
+
+    /// The texts that the run was made from, by role, for copies beside its results.
+    pub fn texts(&self) -> [(&'static str, &Arc<SourceText>); 3] {
+        [("policy", self.policy.source()), ("experiment", &self.sources.experiment), ("model", &self.sources.model)]
+    }
+}
+
+/// As long as any query looks back; all of it where a query fixes an instant.
+fn retention(queries: &[Query]) -> Retention {
+    match queries.iter().map(Query::look_behind).max().unwrap_or_default() {
+        longest if longest > SimDuration::from_secs(400 * 24 * 3600 / 4) => Retention::All,
+        // One minute more, for the second that KEDA cuts off and markers that come late.
+        longest => Retention::Window(longest + SimDuration::from_secs(60)),
+    }
+}
