@@ -36,14 +36,14 @@ impl Scenario {
             deployment: self.target.deployment.clone(),
             model_name: self.target.model.clone(),
         };
-        let mut warnings: Vec<String> = self.model.estimated.iter().cloned().collect();
+        let mut warnings = self.model.warnings.clone();
         let schema = self.schema()?;
         let autoscaling = self.autoscaling(&target, &schema, &mut warnings)?;
         let retention = match &autoscaling {
             Autoscaling::Static => Retention::Window(SimDuration::ZERO),
             Autoscaling::Keda(keda) => retention(&keda.queries),
         };
-        let step_time = self.model.step_time(self.engine.async_scheduling);
+        let step_time = self.model.step_time(&self.engine);
         let path = &self.model.request_path;
         Ok(Setup {
             seed,
