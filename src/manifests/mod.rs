@@ -5,7 +5,7 @@
 mod names;
 mod scaled_object;
 
-pub use names::{check_label, check_subdomain};
+pub use names::{check_annotation_key, check_label, check_subdomain};
 pub use scaled_object::{
     ANNOTATION_NAME, ANNOTATION_SUMMARY, API_VERSION, KIND, Manifest, ScaleTargetRef, to_yaml,
 };

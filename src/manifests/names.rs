@@ -24,6 +24,28 @@ pub fn check_subdomain(key: &str, name: &str) -> Result<(), Problem> {
     check(key, name, SUBDOMAIN_MAX, name.split('.').all(is_label), "`-` or `.`")
 }
 
+/// Checks the key of an annotation: a name of at most 63 letters, digits, `-`, `_` and `.`, and before it, if anything, a
+/// subdomain and `/` (`IsQualifiedName`; of the prefix capitals do not matter).
+///
+/// # Errors
+/// A problem with `key`.
+pub fn check_annotation_key(key: &str, name: &str) -> Result<(), Problem> {
+    let (prefix, bare) = name.rsplit_once('/').map_or((None, name), |(prefix, bare)| (Some(prefix), bare));
+    let prefix_valid = prefix.is_none_or(|prefix| {
+        prefix.len() <= SUBDOMAIN_MAX && prefix.to_ascii_lowercase().split('.').all(is_label)
+    });
+    let bytes = bare.as_bytes();
+    let edges = [bytes.first(), bytes.last()].iter().all(|edge| edge.is_some_and(u8::is_ascii_alphanumeric));
+    let bare_valid = edges && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte));
+    if prefix_valid && bare_valid && bare.len() <= LABEL_MAX {
+        return Ok(());
+    }
+    let problem = Problem::key(key, format!("{name:?} is not the key of an annotation"));
+    Err(problem.help(
+        "such as `autoscaling.keda.sh/paused`: letters, digits, `-`, `_` and `.`, and a domain before it",
+    ))
+}
+
 fn check(key: &str, name: &str, most: usize, valid: bool, signs: &str) -> Result<(), Problem> {
     if valid && name.len() <= most {
         return Ok(());
@@ -63,6 +85,12 @@ mod tests {
         }
         assert!(check_label("k", "a.b").is_err());
         assert!(check_label("k", &"a".repeat(64)).is_err());
+        for good in ["a", "a.B_c-1", "dryscale.dev/name", "Example.com/x"] {
+            assert_eq!(check_annotation_key("k", good), Ok(()), "{good}");
+        }
+        for bad in ["", "/a", "a/", "a/b/c", "a b", "é", "-a", "a_b/c", "a\n", &long] {
+            assert!(check_annotation_key("k", bad).is_err(), "{bad}");
+        }
         let problem = check_label("target.namespace", "Prod").unwrap_err();
         assert_eq!(
             problem.to_string(),

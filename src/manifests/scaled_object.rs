@@ -1,6 +1,6 @@
 //! A ScaledObject as a Kubernetes object, and its YAML.
 
-use super::names::{check_label, check_subdomain};
+use super::names::{check_annotation_key, check_label, check_subdomain};
 use crate::autoscaling::keda::ScaledObjectSpec;
 use crate::problem::Problem;
 use indexmap::IndexMap;
@@ -43,11 +43,14 @@ impl Manifest {
     /// Checks what the API server checks of the object's own names.
     ///
     /// # Errors
-    /// A problem with `metadata.name`, `metadata.namespace` or `spec.scaleTargetRef.name`.
+    /// A problem with `metadata.name`, `metadata.namespace`, an annotation or `spec.scaleTargetRef.name`.
     pub fn check_names(&self) -> Result<(), Problem> {
         check_subdomain("metadata.name", &self.name)?;
         if let Some(namespace) = &self.namespace {
             check_label("metadata.namespace", namespace)?;
+        }
+        for key in self.annotations.keys() {
+            check_annotation_key("annotations", key)?;
         }
         check_subdomain("spec.scaleTargetRef.name", &self.target.name)
     }

@@ -108,7 +108,8 @@ impl Prometheus {
         let all: Arc<[Labels]> = own.chain(columns.iter().cloned()).collect();
         let group = self.database.open(labels, all);
         // Timestamps are milliseconds: so is the offset, or the distance of samples would vary by one.
-        let offset = SimDuration::from_millis(self.offsets.at(u64::from(id.0)).below(self.interval.as_millis()));
+        let offset =
+            SimDuration::from_millis(self.offsets.at(u64::from(id.0)).below(self.interval.as_millis()));
         self.targets.push(Target {
             group,
             next: next_tick(start, self.interval, offset),

@@ -86,9 +86,10 @@ impl MonitoringSpec {
             let problem = Problem::key("scrape_duration", "every scrape would run into its timeout and fail");
             return Err(problem.help("below `scrape_timeout` and `scrape_interval`"));
         }
-        for (key, interval) in
-            [("evaluation_interval", self.evaluation_interval), ("discovery_interval", self.discovery_interval)]
-        {
+        for (key, interval) in [
+            ("evaluation_interval", self.evaluation_interval),
+            ("discovery_interval", self.discovery_interval),
+        ] {
             if interval.duration() < SimDuration::from_millis(1) {
                 return Err(Problem::key(key, "the interval is below a millisecond").help("such as \"5s\""));
             }

@@ -145,14 +145,19 @@ impl Node {
     }
 
     /// The error for `problem` with the value of `key`: where `problem` is with a part of that text, the caret is there.
-    pub(super) fn locate_at(&self, key: &str, mut problem: Problem) -> InputError {
+    pub(super) fn locate_at(&self, key: &str, problem: Problem) -> InputError {
+        self.locate_as(key, key, problem)
+    }
+
+    /// [`Node::locate_at`] where the user calls the key `shown`. The message names it, if it does not do so already.
+    pub(super) fn locate_as(&self, key: &str, shown: &str, mut problem: Problem) -> InputError {
         let found = self.find(key);
         if matches!(problem.place, Place::Text { .. }) {
             return InputError::at(&found.node.origin, problem);
         }
-        let name = key.rsplit('.').find(|segment| segment.parse::<usize>().is_err()).unwrap_or_default();
-        if !problem.message.contains(&format!("`{name}`")) && !key.is_empty() {
-            problem.message = format!("{key}: {}", problem.message);
+        let name = shown.rsplit('.').find(|segment| segment.parse::<usize>().is_err()).unwrap_or_default();
+        if !problem.message.contains(&format!("`{name}`")) && !shown.is_empty() {
+            problem.message = format!("{shown}: {}", problem.message);
         }
         InputError::at(&found.setting(), problem)
     }

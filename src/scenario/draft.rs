@@ -98,7 +98,7 @@ impl Draft {
             hashes.insert("settings".to_owned(), hash_of(&settings));
         }
         Ok(Draft {
-            name: stem(source.name()),
+            name: source.stem().to_owned(),
             source,
             sweep,
             policy: inputs.policy.as_deref().map(|policy| SourceText::new("--policy", policy)),
@@ -327,9 +327,4 @@ fn hash_of(settings: &[Setting]) -> String {
         format!("{}={value}\n", setting.path.join("."))
     });
     Sha256::digest(lines.collect::<String>()).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// The name of a file without folder and extension.
-fn stem(name: &str) -> String {
-    Path::new(name).file_stem().map_or_else(|| name.to_owned(), |stem| stem.to_string_lossy().into_owned())
 }

@@ -105,7 +105,7 @@ impl Document {
 
     /// Reads a policy from a text, TOML or YAML.
     pub(super) fn read(source: &Arc<SourceText>) -> Result<Document, InputError> {
-        if is_yaml(source) {
+        if source.is_yaml() {
             let ReadManifest { document, name, namespace, deployment } = manifest::read(source)?;
             let names = ManifestNames { name, namespace, deployment };
             let source = Arc::clone(source);
@@ -206,7 +206,7 @@ impl Document {
             None => Object { name: target.deployment.clone(), target },
         };
         Ok(Policy {
-            name: file.name.unwrap_or_else(|| stem(self.source.name())),
+            name: file.name.unwrap_or_else(|| self.source.stem().to_owned()),
             summary: file.summary.unwrap_or_default(),
             annotations: file.annotations,
             rule,
@@ -314,9 +314,9 @@ impl Policy {
     pub fn locate(&self, problem: Problem) -> InputError {
         let mut problem = self.in_our_words(problem);
         if let Place::Key(key) = &problem.place {
-            let key = key.clone();
+            let (key, shown) = (key.clone(), self.document.spelling.path(key.split('.')));
             problem = self.in_written_text(&key, problem);
-            return self.document.node.locate_at(&key, problem);
+            return self.document.node.locate_as(&key, &shown, problem);
         }
         self.document.node.locate(problem)
     }
@@ -377,23 +377,4 @@ fn refuse_camel_case(node: &Node) -> Result<(), InputError> {
         Value::Array(items) => items.iter().try_for_each(refuse_camel_case),
         _ => Ok(()),
     }
-}
-
-/// Whether a text is YAML: by the extension of its name, else by a line that begins as manifests do.
-fn is_yaml(source: &SourceText) -> bool {
-    let name = source.name().to_ascii_lowercase();
-    if name.ends_with(".toml") {
-        return false;
-    }
-    let begins = |line: &str| {
-        ["apiVersion:", "kind:", "metadata:", "spec:", "---", "{"].iter().any(|start| line.starts_with(start))
-    };
-    [".yaml", ".yml", ".json"].iter().any(|extension| name.ends_with(extension))
-        || source.text().lines().any(begins)
-}
-
-/// The name of a file without folder and extension.
-fn stem(name: &str) -> String {
-    let stem = std::path::Path::new(name).file_stem();
-    stem.map_or_else(|| name.to_owned(), |stem| stem.to_string_lossy().into_owned())
 }

@@ -97,13 +97,38 @@ impl SourceText {
         &self.name
     }
 
-    /// The extension of its name: `toml`, `yaml`; `toml` where it has none.
-    pub fn extension(&self) -> &str {
-        std::path::Path::new(&self.name).extension().and_then(|extension| extension.to_str()).unwrap_or("toml")
+    /// The name without folder and extension.
+    pub fn stem(&self) -> &str {
+        let stem = Path::new(&self.name).file_stem().and_then(|stem| stem.to_str());
+        stem.unwrap_or(&self.name)
     }
+
     /// The text.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// Whether the text is YAML: by the extension of its name, else by a line that begins as manifests do.
+    pub fn is_yaml(&self) -> bool {
+        let begins = |line: &str| {
+            ["apiVersion:", "kind:", "metadata:", "spec:", "---", "{"]
+                .iter()
+                .any(|start| line.starts_with(start))
+        };
+        match Path::new(&self.name).extension().and_then(|extension| extension.to_str()) {
+            Some(extension) if extension.eq_ignore_ascii_case("toml") => false,
+            Some(extension)
+                if ["yaml", "yml", "json"].iter().any(|yaml| extension.eq_ignore_ascii_case(yaml)) =>
+            {
+                true
+            }
+            _ => self.text.lines().any(begins),
+        }
+    }
+
+    /// The extension for a copy of the text: `yaml` or `toml`.
+    pub fn extension(&self) -> &'static str {
+        if self.is_yaml() { "yaml" } else { "toml" }
     }
 
     /// The text of `span`; empty where `span` is not inside the text.

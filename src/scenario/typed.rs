@@ -70,7 +70,8 @@ impl Refused {
     fn explain(self, document: &Node, spelling: Spelling) -> InputError {
         let path: Vec<String> = self.path.into_iter().rev().collect();
         let found = document.follow(&path);
-        let here = if path.is_empty() { String::new() } else { format!(" in `{}`", spelling.path(&path)) };
+        let shown = spelling.path(path.iter().map(String::as_str));
+        let here = if path.is_empty() { String::new() } else { format!(" in `{shown}`") };
         match self.what {
             What::UnknownKey { key, accepted } => {
                 // The key as it was written, which for a manifest is not as the types spell it.
@@ -93,10 +94,16 @@ impl Refused {
                 let problem = Problem::whole(format!("`{}` is missing{here}", spelling.key(&key)));
                 InputError::at(found.caret(), problem)
             }
-            What::Other { message, found: unexpected, quotes } => {
-                let inner = unexpected.and_then(|unexpected| holder(found.node, &unexpected));
+            What::Other { message, found: found_text, quotes } => {
+                let inner = found_text.as_deref().and_then(|text| holder(found.node, text));
                 let origin = inner.unwrap_or_else(|| found.caret());
-                let mut problem = Problem::whole(format!("{message}{here}"));
+                // A wing's own sentence has the key before it, as its other problems do.
+                let sentence = found_text.is_none() && !shown.is_empty();
+                let mut problem = Problem::whole(if sentence {
+                    format!("{shown}: {message}")
+                } else {
+                    format!("{message}{here}")
+                });
                 if quotes && !origin.text().contains('\n') {
                     problem.help = Some(format!("quote it: \"{}\"", origin.text()));
                 }
@@ -151,9 +158,15 @@ impl Spelling {
         }
     }
 
-    fn path(self, path: &[String]) -> String {
-        // Below `metadata` keys are verbatim in both spellings, and camel-casing them again changes nothing.
-        path.iter().map(|segment| self.key(segment)).collect::<Vec<_>>().join(".")
+    /// A key in such a document. What our TOML calls `scaled_object` is `spec` in a manifest; below `metadata` keys are
+    /// verbatim in both, and camel-casing them again changes nothing.
+    pub(super) fn path<'a>(self, segments: impl IntoIterator<Item = &'a str>) -> String {
+        let segments =
+            segments.into_iter().enumerate().map(|(depth, segment)| match (self, depth, segment) {
+                (Spelling::Camel, 0, "scaled_object") => "spec".to_owned(),
+                _ => self.key(segment),
+            });
+        segments.collect::<Vec<_>>().join(".")
     }
 
     /// The accepted keys, each once: the types also accept the other spelling, which this one leaves out.

@@ -40,7 +40,7 @@ fn refuse(source: &Arc<SourceText>, error: &serde_saphyr::Error) -> InputError {
     // The place is shown by the caret; the parser appends it to its sentence as well.
     let message = message.split(" at line ").next().unwrap_or_default();
     let mut problem = Problem::whole(format!("this is not YAML that can be read: {message}"));
-    if message.contains("budget") {
+    if message.contains("too large or too complex") {
         problem =
             Problem::whole(format!("the text holds more than {VALUES_MAX} values or {DEPTH_MAX} levels"))
                 .help("aliases (`*name`) count as often as they are used");

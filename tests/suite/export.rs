@@ -126,7 +126,22 @@ fn a_comment_cannot_become_yaml() {
 #[test]
 fn a_fixed_number_of_replicas_has_no_scaled_object() {
     let error = policy("p.toml", "replicas = 3").to_yaml(&[]).expect_err("nothing to export").to_string();
-    assert!(error.contains("p.toml:1:12") && error.contains("spec.replicas"), "{error}");
+    assert!(error.contains("p.toml:1:1") && error.contains("spec.replicas"), "{error}");
+}
+
+#[test]
+fn annotations_travel_and_must_be_kubernetes_own() {
+    let text = |key: &str| format!("annotations = {{ '{key}' = 'true' }}\n[scaled_object]\ntriggers = []\n");
+    let original = policy("p.toml", &text("autoscaling.keda.sh/paused"));
+    let yaml = original.to_yaml(&[]).unwrap_or_else(|error| panic!("{error}"));
+    let again = policy("exported.yaml", &yaml);
+    assert_eq!(again.annotations, original.annotations);
+    assert_eq!(again.annotations["autoscaling.keda.sh/paused"], "true");
+    let error = policy("p.toml", &text("a b")).to_yaml(&[]).expect_err("no key").to_string();
+    assert!(
+        error.contains("\"a b\" is not the key of an annotation") && error.contains("p.toml:1:"),
+        "{error}"
+    );
 }
 
 /// Texts that some reader of YAML takes for something else, or for the end of something.

@@ -1,12 +1,13 @@
 //! All integration tests: one binary, one link.
 
 mod export;
+mod hostile_inputs;
 mod models;
 mod oracle;
 mod policies;
-mod tidy;
 mod report;
 mod score;
 mod sweep;
 mod synthetic;
+mod tidy;
 mod workload;
