@@ -254,18 +254,14 @@ impl Roofline<'_> {
         Gemm { tokens: KNOTS.to_vec(), decode_ms: column(true), mixed_ms: column(false) }
     }
 
-    /// The line of a GPU at its power limit, where its rate is known: fixed part and part for each token, in ms.
-    pub fn sustained_ms(&self) -> Option<(f64, f64)> {
+    /// What each token takes on a GPU at its power limit, where its rate is known, in ms.
+    pub fn sustained_token_ms(&self) -> Option<f64> {
         let rate = self.gpu.sustained.as_ref()?;
         let peak = match (self.dtype, self.gpu.fp8_tflops) {
             (Dtype::Fp8, Some(fp8)) => fp8,
             _ => self.gpu.bf16_tflops,
         };
-        let passed = self.passed_parameters();
-        Some((
-            rate.base_ms_per_billion * passed / 1e9,
-            2.0 * passed / (rate.peak_share * peak * 1e12) * MS_PER_S,
-        ))
+        Some(2.0 * self.passed_parameters() / (rate.peak_share * peak * 1e12) * MS_PER_S)
     }
 
     /// Whether a table says more than twice what the roofline does for a single token: then its kernels were not those that vLLM
