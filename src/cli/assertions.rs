@@ -13,8 +13,9 @@ impl Assertions {
     /// Reads `--assert` arguments.
     pub(super) fn parse(texts: &[String]) -> Result<Self, Failure> {
         let assertions = texts.iter().map(|text| {
-            Assertion::parse(text)
-                .map_err(|problem| InputError::at(&Origin::whole(&SourceText::new("--assert", text.as_str())), problem))
+            Assertion::parse(text).map_err(|problem| {
+                InputError::at(&Origin::whole(&SourceText::new("--assert", text.as_str())), problem)
+            })
         });
         Ok(Assertions { assertions: assertions.collect::<Result<_, _>>()? })
     }

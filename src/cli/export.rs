@@ -55,7 +55,8 @@ fn export_best(options: &ExportOptions, results: &Path) -> Result<String, Failur
         settings: options.overrides.clone(),
         ..Inputs::default()
     })?;
-    let settings = best.settings.iter().map(|(key, value)| scenario::Setting::parse(&format!("{key}={value}")));
+    let settings =
+        best.settings.iter().map(|(key, value)| scenario::Setting::parse(&format!("{key}={value}")));
     let scenario = draft.scenario(&settings.collect::<Result<Vec<_>, _>>()?)?;
     Ok(scenario.policy.to_yaml(&findings(&scenario, best, runner_up, rows.len()))?)
 }
@@ -72,7 +73,8 @@ fn findings(scenario: &Scenario, best: &Row, runner_up: Option<&Row>, points: us
         lines.push("  It does not meet the SLO; no point of the sweep does.".to_owned());
     }
     if let Some(second) = runner_up {
-        let settings = second.settings.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>();
+        let settings =
+            second.settings.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>();
         lines.push(format!("Runner-up: {} ({})", second.policy, settings.join(", ")));
         lines.push(format!("  {}", found(second, scenario.currency())));
     }
@@ -84,7 +86,8 @@ fn findings(scenario: &Scenario, best: &Row, runner_up: Option<&Row>, points: us
 /// What the simulation found about a point, in a line.
 fn found(row: &Row, currency: &str) -> String {
     let number = |key: &str| row.numbers.get(key).copied().flatten();
-    let share = number("slo.attainment").map(|share| format!("{:.2} % of requests met the SLO", share * 100.0));
+    let share =
+        number("slo.attainment").map(|share| format!("{:.2} % of requests met the SLO", share * 100.0));
     let ttft = number("ttft_s.p95").map(|seconds| format!("p95 TTFT {seconds:.3} s"));
     let cost = number("cost").map(|cost| format!("{currency}{cost:.2}"));
     let hours = number("gpu_hours").map(|hours| format!("{hours:.2} GPU-hours"));

@@ -70,7 +70,9 @@ impl Failure {
     fn status(&self) -> ExitStatus {
         match self {
             Failure::Usage(_) => ExitStatus::Usage,
-            Failure::Input(_) | Failure::Problem(_) | Failure::Bug(_) | Failure::Io { .. } => ExitStatus::BadInput,
+            Failure::Input(_) | Failure::Problem(_) | Failure::Bug(_) | Failure::Io { .. } => {
+                ExitStatus::BadInput
+            }
         }
     }
 }

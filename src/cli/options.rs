@@ -13,7 +13,8 @@ pub struct Cli {
     pub command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done; 1 an assertion or gate failed; 2 wrong usage; 3 bad input, nothing written.";
+const EXIT_CODES: &str =
+    "Exit codes: 0 done; 1 an assertion or gate failed; 2 wrong usage; 3 bad input, nothing written.";
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]

@@ -17,8 +17,11 @@ pub(super) struct Bar {
 impl Bar {
     /// A bar of `length` steps; `template` is indicatif's.
     pub(super) fn new(length: u64, template: &str) -> Self {
-        let target =
-            if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let target = if std::io::stderr().is_terminal() {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
         let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::hidden());
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
@@ -40,7 +43,8 @@ impl Bar {
     /// How far a sweep is, and how much longer it takes.
     pub(super) fn sweep(&self, progress: Progress) {
         let eta = progress.eta(self.started.elapsed()).map(|eta| Duration::from_secs(eta.as_secs()));
-        let eta = eta.map_or_else(String::new, |eta| format!("about {} left", humantime::format_duration(eta)));
+        let eta =
+            eta.map_or_else(String::new, |eta| format!("about {} left", humantime::format_duration(eta)));
         self.bar.set_message(eta);
         self.bar.set_position(progress.done as u64);
     }

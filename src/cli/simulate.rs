@@ -8,9 +8,11 @@ use super::{ExitStatus, Failure, output};
 use crate::analysis::{self, Answer, Bounds, ClassTargets, Stop, Timeline};
 use crate::report::{self, Folder, Screen};
 use crate::scenario::{Draft, Inputs, Rule, Scenario, SourceText};
-use crate::simulation::record::{DecisionRecord, PodRecord, Recorder, RequestRecord, RunTotals, ScaleRecord, TickRecord};
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::simulation::record::{
+    DecisionRecord, PodRecord, Recorder, RequestRecord, RunTotals, ScaleRecord, TickRecord,
+};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What stdin may hold: a policy is a page of text.
 const STDIN_MAX_BYTES: u64 = crate::scenario::SIZE_MAX_BYTES + 1;
@@ -92,24 +94,40 @@ fn command(options: &SimulateOptions) -> String {
     words.extend(options.world.experiment.iter().map(|name| format!("--experiment {name}")));
     words.extend(world.model.iter().map(|name| format!("--model {name}")));
     words.extend(world.trace.iter().map(|path| format!("--trace {}", path.display())));
-    words.extend(world.duration.iter().map(|time| format!("--duration '{}'", humantime::format_duration(*time))));
+    words.extend(
+        world.duration.iter().map(|time| format!("--duration '{}'", humantime::format_duration(*time))),
+    );
     words.extend(world.overrides.iter().map(|setting| format!("--set '{}'", setting.replace('\'', r"'\''"))));
     words.join(" ")
 }
 
-fn screen(scenario: &Scenario, answer: &Answer, timeline: &Timeline, policy: &str) -> Result<String, Failure> {
+fn screen(
+    scenario: &Scenario,
+    answer: &Answer,
+    timeline: &Timeline,
+    policy: &str,
+) -> Result<String, Failure> {
     let classes: Vec<ClassTargets> = scoring(scenario)?.classes;
     let bounds = match &scenario.policy.rule {
         Rule::Static(replicas) => Bounds { min: *replicas, max: *replicas },
         Rule::ScaledObject(spec) => Bounds { min: spec.min_replicas(), max: spec.hpa_max_replicas() },
     };
-    let title = [scenario.policy.name.clone(), scenario.model_title(), format!("vLLM {}", scenario.release.name())];
+    let title =
+        [scenario.policy.name.clone(), scenario.model_title(), format!("vLLM {}", scenario.release.name())];
     let next = [
         ("what instead", "dryscale sweep thresholds".to_owned()),
         ("take it home", format!("dryscale export --policy {policy}")),
     ];
     let next = if matches!(scenario.policy.rule, Rule::Static(_)) { &next[..1] } else { &next[..] };
-    let screen = Screen { title: &title, answer, bounds, timeline, classes: &classes, currency: scenario.currency(), next };
+    let screen = Screen {
+        title: &title,
+        answer,
+        bounds,
+        timeline,
+        classes: &classes,
+        currency: scenario.currency(),
+        next,
+    };
     Ok(screen.text())
 }
 

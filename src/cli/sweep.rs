@@ -73,7 +73,8 @@ fn grids(draft: &Draft, experiment: &str) -> Result<Vec<Vec<Axis>>, Failure> {
 
 /// Gate, seeds and currency are read from the first point's world.
 fn first_point(grids: &[Vec<Axis>]) -> Vec<analysis::Setting> {
-    let first = |axis: &Axis| Some(analysis::Setting { key: axis.key.clone(), value: axis.values.first()?.clone() });
+    let first =
+        |axis: &Axis| Some(analysis::Setting { key: axis.key.clone(), value: axis.values.first()?.clone() });
     grids.first().into_iter().flatten().filter_map(first).collect()
 }
 

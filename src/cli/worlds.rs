@@ -33,7 +33,8 @@ impl DraftWorlds {
 
     /// The scenario of a point; built once.
     pub(super) fn scenario(&self, settings: &[analysis::Setting]) -> Result<Arc<Scenario>, InputError> {
-        let key = settings.iter().map(|setting| format!("{}={}\n", setting.key, setting.value)).collect::<String>();
+        let key =
+            settings.iter().map(|setting| format!("{}={}\n", setting.key, setting.value)).collect::<String>();
         if let Some(known) = lock(&self.scenarios).get(&key) {
             return Ok(Arc::clone(known));
         }
@@ -75,7 +76,12 @@ impl Worlds for DraftWorlds {
         scoring(&*self.scenario(settings)?)
     }
 
-    fn run(&self, settings: &[analysis::Setting], seed: u64, recorder: &mut dyn Recorder) -> Result<(), InputError> {
+    fn run(
+        &self,
+        settings: &[analysis::Setting],
+        seed: u64,
+        recorder: &mut dyn Recorder,
+    ) -> Result<(), InputError> {
         let scenario = self.scenario(settings)?;
         let mut progress = |now: SimTime| {
             if let Some(listener) = &self.listener {

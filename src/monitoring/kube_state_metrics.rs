@@ -15,12 +15,17 @@ pub struct DeploymentStatus {
 }
 
 /// The families, in the order of [`page`].
-const FAMILIES: [&str; 3] =
-    ["kube_deployment_spec_replicas", "kube_deployment_status_replicas", "kube_deployment_status_replicas_ready"];
+const FAMILIES: [&str; 3] = [
+    "kube_deployment_spec_replicas",
+    "kube_deployment_status_replicas",
+    "kube_deployment_status_replicas_ready",
+];
 
 /// The series about one Deployment, without the target's labels.
 pub fn columns(namespace: &str, deployment: &str) -> Vec<Labels> {
-    let column = |family: &str| Labels::new([(METRIC_NAME, family), ("namespace", namespace), ("deployment", deployment)]);
+    let column = |family: &str| {
+        Labels::new([(METRIC_NAME, family), ("namespace", namespace), ("deployment", deployment)])
+    };
     FAMILIES.iter().map(|family| column(family)).collect()
 }
 
@@ -38,7 +43,8 @@ pub fn target_labels() -> Labels {
 
 /// The values, in the order of [`columns`].
 pub fn page(status: DeploymentStatus) -> [f64; 3] {
-    [status.spec_replicas, status.status_replicas, status.ready_replicas].map(|replicas| f64::from(replicas.get()))
+    [status.spec_replicas, status.status_replicas, status.ready_replicas]
+        .map(|replicas| f64::from(replicas.get()))
 }
 
 #[cfg(test)]
@@ -48,11 +54,18 @@ mod tests {
     #[test]
     fn one_series_a_family_with_the_deployments_labels() {
         let columns = columns("llm", "llama");
-        let status =
-            DeploymentStatus { spec_replicas: Replicas(3), status_replicas: Replicas(2), ready_replicas: Replicas(1) };
+        let status = DeploymentStatus {
+            spec_replicas: Replicas(3),
+            status_replicas: Replicas(2),
+            ready_replicas: Replicas(1),
+        };
         assert_eq!(columns.len(), page(status).len());
         assert_eq!(columns[1].get(METRIC_NAME), "kube_deployment_status_replicas");
-        assert!(columns.iter().all(|labels| labels.get("deployment") == "llama" && labels.get("namespace") == "llm"));
+        assert!(
+            columns
+                .iter()
+                .all(|labels| labels.get("deployment") == "llama" && labels.get("namespace") == "llm")
+        );
         assert_eq!(page(status), [3.0, 2.0, 1.0]);
     }
 }

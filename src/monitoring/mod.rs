@@ -10,5 +10,4 @@ pub mod series;
 mod settings;
 pub mod vllm_metrics;
 
-
 pub use settings::{Discovery, MonitoringSpec};

@@ -36,14 +36,14 @@ impl Scenario {
             deployment: self.target.deployment.clone(),
             model_name: self.target.model.clone(),
         };
-        let mut warnings: Vec<String> = self.model.estimated.iter().cloned().collect();
+        let mut warnings = self.model.warnings.clone();
         let schema = self.schema()?;
         let autoscaling = self.autoscaling(&target, &schema, &mut warnings)?;
         let retention = match &autoscaling {
             Autoscaling::Static => Retention::Window(SimDuration::ZERO),
             Autoscaling::Keda(keda) => retention(&keda.queries),
         };
-        let step_time = self.model.step_time(self.engine.async_scheduling);
+        let step_time = self.model.step_time(&self.engine);
         let path = &self.model.request_path;
         Ok(Setup {
             seed,
@@ -137,7 +137,8 @@ impl Scenario {
         warnings: &mut Vec<String>,
     ) -> Result<Autoscaling, InputError> {
         let Rule::ScaledObject(spec) = &self.policy.rule else { return Ok(Autoscaling::Static) };
-        let annotations = Annotations::of(&self.policy.annotations).map_err(|problem| self.policy.locate(problem))?;
+        let annotations =
+            Annotations::of(&self.policy.annotations).map_err(|problem| self.policy.locate(problem))?;
         let operator = KedaOperator::new(
             self.policy.object_name(),
             spec,
@@ -148,7 +149,8 @@ impl Scenario {
         );
         // What the checks of the policy let through, the operator takes.
         let operator = operator.map_err(|problems| {
-            let first = problems.into_iter().next().unwrap_or_else(|| Problem::whole("KEDA refuses this policy"));
+            let first =
+                problems.into_iter().next().unwrap_or_else(|| Problem::whole("KEDA refuses this policy"));
             self.policy.locate(first)
         })?;
         let mut queries = Vec::new();
@@ -178,10 +180,14 @@ impl Scenario {
             evaluation_interval: self.monitoring.evaluation_interval.duration(),
         };
         let query = Query::compile(&trigger.query, options).map_err(at)?;
-        if let Some(namespace) = trigger.namespace.as_ref().filter(|namespace| **namespace != target.namespace) {
+        if let Some(namespace) =
+            trigger.namespace.as_ref().filter(|namespace| **namespace != target.namespace)
+        {
             // Thanos Querier's tenancy port adds the namespace to every selector.
-            let problem = Problem::whole(format!("every selector is limited to namespace {namespace:?}, where nothing runs"))
-                .help(format!("the workload is in {:?}", target.namespace));
+            let problem = Problem::whole(format!(
+                "every selector is limited to namespace {namespace:?}, where nothing runs"
+            ))
+            .help(format!("the workload is in {:?}", target.namespace));
             return Err(self.policy.locate_metadata(index, "namespace", problem));
         }
         let deployment = kube_state_metrics::columns(&target.namespace, &target.deployment);
@@ -192,16 +198,25 @@ impl Scenario {
                 targets: pods.iter().map(|pod| target.labels_of(pod, 0, &Nodes::name(0))).collect(),
                 examples: &["pod", "instance", "node"],
             },
-            Exposed { columns: &deployment, targets: vec![kube_state_metrics::target_labels()], examples: &[] },
+            Exposed {
+                columns: &deployment,
+                targets: vec![kube_state_metrics::target_labels()],
+                examples: &[],
+            },
         ];
         let findings = never_match::check(&query, &world, self.metrics_release()?).map_err(at)?;
-        warnings.extend(findings.into_iter().map(|warning| format!("trigger s{index}-prometheus: {warning}")));
+        warnings
+            .extend(findings.into_iter().map(|warning| format!("trigger s{index}-prometheus: {warning}")));
         Ok(query)
     }
 
     /// The texts that the run was made from, by role, for copies beside its results.
     pub fn texts(&self) -> [(&'static str, &Arc<SourceText>); 3] {
-        [("policy", self.policy.source()), ("experiment", &self.sources.experiment), ("model", &self.sources.model)]
+        [
+            ("policy", self.policy.source()),
+            ("experiment", &self.sources.experiment),
+            ("model", &self.sources.model),
+        ]
     }
 }
 

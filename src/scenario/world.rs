@@ -13,8 +13,8 @@ use crate::autoscaling::keda::KedaVersion;
 use crate::monitoring::MonitoringSpec;
 use crate::problem::{Place, Problem};
 use crate::random::Streams;
-use crate::serving::engine::{EngineConfig, GpuClass, ModelLimits, Release};
-use crate::serving::performance::{Catalogue, MemoryArgs, ModelFile, ModelSpec, Startup};
+use crate::serving::engine::{EngineConfig, Release};
+use crate::serving::performance::{Catalogue, ModelFile, ModelSpec, Startup};
 use crate::units::{Blocks, Replicas, SimDuration, UnixMillis};
 use crate::workload::{Workload, WorkloadSpec};
 use indexmap::IndexMap;
@@ -112,19 +112,8 @@ fn model(root: &Node, catalogue: &Catalogue) -> Result<ModelSpec, InputError> {
 
 /// vLLM's configuration on the model's GPU, and how many KV blocks its memory holds.
 fn engine(serving: &Serving, model: &ModelSpec) -> Result<(EngineConfig, Blocks), Problem> {
-    let gpu = GpuClass { name: model.gpu.name.clone(), memory_bytes: model.gpu.memory_bytes() };
-    let limits = ModelLimits { max_model_len: model.max_model_len() };
-    let config = serving.engine.resolve(&gpu, &limits)?;
-    let blocks = model.kv_blocks(&MemoryArgs {
-        gpu_memory_utilization: config.gpu_memory_utilization,
-        max_num_batched_tokens: config.max_num_batched_tokens,
-        max_num_seqs: config.max_num_seqs,
-        block_size: config.block_size,
-        max_model_len: config.max_model_len,
-        kv_cache_memory_bytes: config.kv_cache_memory_bytes,
-        num_gpu_blocks_override: config.num_gpu_blocks_override,
-    })?;
-    config.check_kv_blocks(blocks)?;
+    let config = serving.engine.resolve(&model.gpu_class(), &model.limits())?;
+    let blocks = model.kv_blocks(&config)?;
     Ok((config, blocks))
 }
 

@@ -12,7 +12,11 @@ use crate::serving::pod::Phase;
 /// Running totals: every request has a fate or is on its way; GPUs in use are no more than there are. O(1).
 pub(super) fn conserved(world: &World<'_>) {
     let accounted = world.counts.fates.total() + world.flights.len() as u64;
-    assert_eq!(world.counts.arrived, accounted, "requests are lost at {}: fates {:?}", world.now, world.counts.fates);
+    assert_eq!(
+        world.counts.arrived, accounted,
+        "requests are lost at {}: fates {:?}",
+        world.now, world.counts.fates
+    );
     let (used, all) = (world.nodes.gpus_used(), world.nodes.gpus_ordered());
     assert!(used <= all, "{used} of {all} GPUs are used at {}", world.now);
 }

@@ -110,7 +110,8 @@ impl World<'_> {
     /// KEDA's scale loop: every trigger, then 0 <-> min.
     pub(super) fn keda_poll(&mut self) {
         let Some(mut keda) = self.control.keda.take() else { return };
-        let outcomes: Vec<QueryOutcome> = (0..keda.queries.len()).map(|trigger| self.ask(&mut keda, trigger)).collect();
+        let outcomes: Vec<QueryOutcome> =
+            (0..keda.queries.len()).map(|trigger| self.ask(&mut keda, trigger)).collect();
         let workload = keda::Workload {
             replicas: self.deployment.spec_replicas(),
             ready: self.deployment.ready_replicas(),
@@ -187,7 +188,8 @@ impl World<'_> {
             QueryOutcome::Vector(values) if values.len() > 1 => {
                 seen.failed += 1;
                 let count = values.len();
-                seen.first_error.get_or_insert_with(|| format!("the query returned {count} elements, KEDA takes one"));
+                seen.first_error
+                    .get_or_insert_with(|| format!("the query returned {count} elements, KEDA takes one"));
             }
             QueryOutcome::Error(error) => {
                 seen.failed += 1;
@@ -195,15 +197,22 @@ impl World<'_> {
             }
             QueryOutcome::ScalarOrString | QueryOutcome::Matrix(_) => {
                 seen.failed += 1;
-                seen.first_error
-                    .get_or_insert_with(|| "the query does not return a vector; wrap it in vector()".to_owned());
+                seen.first_error.get_or_insert_with(|| {
+                    "the query does not return a vector; wrap it in vector()".to_owned()
+                });
             }
             QueryOutcome::Vector(_) | QueryOutcome::Null => {}
         }
         outcome
     }
 
-    fn record_decision(&mut self, controller: Controller, before: Replicas, after: Replicas, detail: &impl Serialize) {
+    fn record_decision(
+        &mut self,
+        controller: Controller,
+        before: Replicas,
+        after: Replicas,
+        detail: &impl Serialize,
+    ) {
         // Serializing plain structs with string keys cannot fail; a null would still be a record of when it happened.
         let detail = serde_json::to_value(detail).unwrap_or_default();
         let record = DecisionRecord {

@@ -6,9 +6,9 @@ use super::record::{Controller, Fate, PodRecord, ScaleRecord};
 use super::world::World;
 use crate::serving::deployment::Reconcile;
 use crate::serving::engine::{Engine, EngineCore, RequestId};
-use crate::serving::replica_set::{self, Candidate, PodPhase};
 use crate::serving::nodes::{NodeId, Nodes};
 use crate::serving::pod::{Phase, Pod, Transition};
+use crate::serving::replica_set::{self, Candidate, PodPhase};
 use crate::units::{Replicas, SimDuration, SimTime};
 use rustc_hash::FxHashMap;
 

@@ -54,7 +54,9 @@ impl Sensor {
     /// Evaluates a query as Prometheus' HTTP API would answer it at `now`.
     pub(super) fn ask(&self, query: &mut Query, at: UnixMillis, now: SimTime) -> QueryOutcome {
         match query.evaluate(self.prometheus.database(), at, now) {
-            Ok(Value::Vector(elements)) => QueryOutcome::Vector(elements.into_iter().map(|(_, value)| value).collect()),
+            Ok(Value::Vector(elements)) => {
+                QueryOutcome::Vector(elements.into_iter().map(|(_, value)| value).collect())
+            }
             Ok(Value::Matrix(series)) => QueryOutcome::Matrix(series.len()),
             Ok(Value::Scalar(_) | Value::String(_)) => QueryOutcome::ScalarOrString,
             Err(error) => QueryOutcome::Error(error.to_string()),

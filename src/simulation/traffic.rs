@@ -20,7 +20,9 @@ impl World<'_> {
                 self.next_request = Some(request);
             }
             // A trace that is shorter than the run ends it.
-            None => self.end = self.workload.trace_end().map_or(self.end, |trace_end| trace_end.min(self.end)),
+            None => {
+                self.end = self.workload.trace_end().map_or(self.end, |trace_end| trace_end.min(self.end))
+            }
         }
         Ok(())
     }
@@ -69,7 +71,9 @@ impl World<'_> {
                 self.note_queue();
                 self.queue.push(until, Event::GatewayTimeout(ordinal));
             }
-            Admission::Refused => self.end_flight(ordinal, Fate::Refused, "no_ready_pod", now, Served::default()),
+            Admission::Refused => {
+                self.end_flight(ordinal, Fate::Refused, "no_ready_pod", now, Served::default())
+            }
         }
     }
 
@@ -122,7 +126,9 @@ impl World<'_> {
                 flight.stage = Stage::InEngine(pod);
                 self.follow_engine(pod);
             }
-            Err(refusal) => self.end_flight(ordinal, Fate::Refused, refusal_reason(refusal), now, Served::default()),
+            Err(refusal) => {
+                self.end_flight(ordinal, Fate::Refused, refusal_reason(refusal), now, Served::default())
+            }
         }
     }
 
@@ -131,7 +137,9 @@ impl World<'_> {
         let now = self.now;
         let slot = &mut self.pods[pod as usize];
         // An event of an engine that is gone, or that has since been told of something earlier.
-        let Some(engine) = slot.engine.as_mut().filter(|engine| engine.next_event() == Some(now)) else { return };
+        let Some(engine) = slot.engine.as_mut().filter(|engine| engine.next_event() == Some(now)) else {
+            return;
+        };
         slot.followed = None;
         let mut outputs = std::mem::take(&mut self.outputs);
         engine.advance(now, &mut outputs);
@@ -204,7 +212,14 @@ impl World<'_> {
     }
 
     /// A request that was sent has its fate, which its client learns at `at`.
-    pub(super) fn end_flight(&mut self, ordinal: u64, fate: Fate, reason: &'static str, at: SimTime, served: Served) {
+    pub(super) fn end_flight(
+        &mut self,
+        ordinal: u64,
+        fate: Fate,
+        reason: &'static str,
+        at: SimTime,
+        served: Served,
+    ) {
         let Some(flight) = self.flights.remove(ordinal) else { return };
         if let Stage::GivenUp { at, .. } = flight.stage {
             // Whatever the engine made of it, its client was gone.
@@ -281,5 +296,9 @@ fn refusal_reason(refusal: Refusal) -> &'static str {
 }
 
 fn served(usage: Usage) -> Served {
-    Served { output_tokens: usage.output_tokens, cached_tokens: usage.cached_tokens, preemptions: usage.preemptions }
+    Served {
+        output_tokens: usage.output_tokens,
+        cached_tokens: usage.cached_tokens,
+        preemptions: usage.preemptions,
+    }
 }

@@ -1,13 +1,13 @@
 //! One run: the state of everything, and the loop that moves it.
 
 use super::checkers;
+use super::control::ControlLoops;
 use super::event::{Event, EventQueue};
-use super::flight::{Flights, Served, Stage};
 use super::fleet::PodSlot;
+use super::flight::{Flights, Served, Stage};
 use super::level::Level;
 use super::record::{Fate, Recorder, RunTotals, TickRecord};
 use super::setup::{EngineSetup, RequestPath, Setup};
-use super::control::ControlLoops;
 use super::telemetry::Sensor;
 use crate::histogram::LogHistogram;
 use crate::problem::Problem;
@@ -157,7 +157,12 @@ impl<'a> World<'a> {
             epoch: setup.epoch,
             queue: EventQueue::default(),
             recorder,
-            caps: setup.workload.sources().iter().map(|source| source.max_in_flight.map(InFlightCap::new)).collect(),
+            caps: setup
+                .workload
+                .sources()
+                .iter()
+                .map(|source| source.max_in_flight.map(InFlightCap::new))
+                .collect(),
             workload: setup.workload,
             next_request: None,
             flights: Flights::default(),
@@ -243,7 +248,9 @@ impl<'a> World<'a> {
 
     /// An engine as every new pod starts it.
     pub(super) fn new_engine(&self) -> EngineCore {
-        self.engine.build().unwrap_or_else(|problem| unreachable!("one was built when the world was: {problem}"))
+        self.engine
+            .build()
+            .unwrap_or_else(|problem| unreachable!("one was built when the world was: {problem}"))
     }
 
     fn runs(&self, pod: u32, request: u64) -> bool {
@@ -313,7 +320,9 @@ impl<'a> World<'a> {
         for flight in self.flights.drain_in_order() {
             let (fate, reason, ended) = match flight.stage {
                 Stage::GivenUp { at, .. } => (Fate::Aborted, "client_timeout", Some(at)),
-                Stage::InEngine(pod) if self.runs(pod, flight.request.ordinal) => (Fate::Running, "run_ended", None),
+                Stage::InEngine(pod) if self.runs(pod, flight.request.ordinal) => {
+                    (Fate::Running, "run_ended", None)
+                }
                 _ => (Fate::Waiting, "run_ended", None),
             };
             self.finish(&flight, fate, reason, ended, Served::default());

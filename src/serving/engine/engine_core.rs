@@ -312,3 +312,197 @@ impl fmt::Debug for EngineCore {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{
+        AdmissionRejections, BatchShape, EngineArgs, FinishReason, GpuClass, ModelLimits, RequestSuccess,
+    };
+    use super::*;
+    use crate::workload::Finish;
+
+    /// 100 ns for a batch with a chunk of a prompt, 10 ns for any other.
+    struct Fixed;
+
+    impl StepTimer for Fixed {
+        fn step_time(&self, batch: &BatchShape) -> SimDuration {
+            SimDuration::from_nanos(if batch.prefill_requests > 0 { 100 } else { 10 })
+        }
+    }
+
+    fn at(ns: u64) -> SimTime {
+        SimTime::ZERO + SimDuration::from_nanos(ns)
+    }
+
+    fn engine(toml: &str) -> EngineCore {
+        let args: EngineArgs = toml::from_str(toml).expect("arguments");
+        let gpu = GpuClass { name: "L4".to_owned(), memory_bytes: 22 << 30 };
+        let config = args.resolve(&gpu, &ModelLimits { max_model_len: Tokens(64) }).expect("valid");
+        let timing = EngineTiming {
+            output_delay: SimDuration::from_nanos(2),
+            idle_penalty: SimDuration::from_nanos(7),
+        };
+        EngineCore::new(config, Blocks(65), Arc::new(Fixed), timing).expect("enough blocks")
+    }
+
+    fn request(id: u64, arrival_ns: u64, output_tokens: u32, finish: Finish) -> EngineRequest {
+        EngineRequest {
+            id: RequestId(id),
+            arrival_time: at(arrival_ns),
+            prompt: Arc::from([]),
+            prompt_tokens: Tokens(20),
+            output_tokens: Tokens(output_tokens),
+            finish,
+            max_tokens: None,
+            output_content: None,
+            priority: 0,
+            measured: true,
+        }
+    }
+
+    /// Advances until `end`, and gives the times of the events and what was heard.
+    fn run(engine: &mut EngineCore, end: u64) -> (Vec<SimTime>, Vec<Output>) {
+        let (mut events, mut out) = (Vec::new(), Vec::new());
+        while let Some(now) = engine.next_event().filter(|&now| now <= at(end)) {
+            engine.advance(now, &mut out);
+            events.push(now);
+        }
+        (events, out)
+    }
+
+    fn first_token(id: u64, ns: u64) -> Output {
+        Output::FirstToken { id: RequestId(id), at: at(ns) }
+    }
+
+    fn finished_at(out: &[Output], id: u64) -> Option<(SimTime, FinishReason)> {
+        out.iter().find_map(|output| match *output {
+            Output::Finished { id: RequestId(found), at, reason, .. } if found == id => Some((at, reason)),
+            _ => None,
+        })
+    }
+
+    #[test]
+    fn async_from_idle_two_passes_follow_and_a_foreseen_end_wastes_nothing() {
+        let mut engine = engine("");
+        assert_eq!(engine.next_event(), None);
+        engine.submit(at(1000), request(0, 990, 3, Finish::Length)).expect("taken");
+        let (events, out) = run(&mut engine, 9999);
+        // Prefill from 1007, decodes to 1117 and 1127; the pass at 1117 has nothing to give out.
+        assert_eq!(events, [at(1000), at(1107), at(1117), at(1127)]);
+        assert_eq!(out[0], first_token(0, 1109));
+        assert_eq!(finished_at(&out, 0), Some((at(1129), FinishReason::Length)));
+        let stats = engine.stats();
+        assert_eq!((stats.steps, stats.busy), (3, SimDuration::from_nanos(120)));
+        assert_eq!((stats.prompt_tokens, stats.generation_tokens), (20, 3));
+        assert_eq!(stats.request_success, RequestSuccess { stop: 0, length: 1 });
+        assert_eq!((stats.num_requests_running, stats.kv_cache_usage_perc()), (0, 0.0));
+        // 20 prompt tokens and the first sampled one, then one each.
+        assert_eq!((stats.iteration_tokens.count(), stats.iteration_tokens.sum()), (3, 23.0));
+        assert_eq!(stats.time_to_first_token.sum(), 119e-9);
+        assert_eq!(stats.e2e_request_latency.sum(), 139e-9);
+        assert_eq!(stats.request_queue_time.sum(), 0.0);
+        assert_eq!(stats.request_prefill_time.sum(), 107e-9);
+        assert_eq!(stats.request_decode_time.sum(), 20e-9);
+        assert_eq!(stats.request_inference_time.sum(), 127e-9);
+        assert_eq!(stats.request_time_per_output_token.sum(), 10e-9);
+        assert_eq!((stats.inter_token_latency.count(), stats.itl.count()), (2, 2));
+        assert_eq!(stats.request_params_max_tokens.sum(), 3.0);
+    }
+
+    #[test]
+    fn async_an_unforeseen_end_costs_one_more_batch() {
+        let mut engine = engine("");
+        engine.submit(at(1000), request(0, 1000, 3, Finish::Eos)).expect("taken");
+        let (events, out) = run(&mut engine, 9999);
+        assert_eq!(events, [at(1000), at(1107), at(1117), at(1127), at(1137)]);
+        assert_eq!(finished_at(&out, 0), Some((at(1129), FinishReason::Stop)));
+        assert_eq!((engine.stats().steps, engine.stats().generation_tokens), (4, 3));
+        assert_eq!(engine.stats().request_params_max_tokens.sum(), 44.0);
+    }
+
+    #[test]
+    fn an_arrival_during_a_batch_joins_the_second_after_it_or_under_sync_the_next() {
+        // Batch 0 prefills until 1107; async, batch 1 decodes until 1117 before the second prompt starts.
+        for (mode, first_seen) in [("async_scheduling = true", 1219), ("async_scheduling = false", 1209)] {
+            let mut engine = engine(mode);
+            engine.submit(at(1000), request(0, 1000, 9, Finish::Length)).expect("taken");
+            let (_, mut out) = run(&mut engine, 1050);
+            engine.submit(at(1050), request(1, 1050, 2, Finish::Length)).expect("taken");
+            out.extend(run(&mut engine, 9999).1);
+            assert!(out.contains(&first_token(1, first_seen)), "{mode}: {out:?}");
+            assert_eq!(engine.stats().request_queue_time.count(), 2);
+        }
+    }
+
+    #[test]
+    fn requests_of_one_instant_start_together_and_a_busy_engine_has_no_idle_penalty() {
+        let mut engine = engine("");
+        for id in 0..2 {
+            engine.submit(at(1000), request(id, 1000, 1, Finish::Length)).expect("taken");
+        }
+        assert_eq!(engine.unfinished().collect::<Vec<_>>(), [RequestId(0), RequestId(1)]);
+        let (_, out) = run(&mut engine, 1050);
+        assert!(out.is_empty());
+        // The first batch ends at 1107 and both with it: what comes at that instant finds the engine awake.
+        engine.submit(at(1107), request(2, 1107, 1, Finish::Length)).expect("taken");
+        let (_, out) = run(&mut engine, 9999);
+        let first_tokens: Vec<_> =
+            (0..3).map(|id| first_token(id, if id < 2 { 1109 } else { 1209 })).collect();
+        assert!(first_tokens.iter().all(|token| out.contains(token)), "{out:?}");
+    }
+
+    #[test]
+    fn an_abort_acts_before_the_outputs_of_the_batch_that_runs() {
+        let mut engine = engine("");
+        engine.submit(at(1000), request(0, 1000, 30, Finish::Eos)).expect("taken");
+        run(&mut engine, 1107);
+        engine.abort(at(1110), RequestId(0));
+        engine.abort(at(1110), RequestId(77));
+        let (events, out) = run(&mut engine, 9999);
+        assert_eq!(events, [at(1117), at(1127)]);
+        let [Output::Aborted { id: RequestId(0), at: when, usage }] = out[..] else { panic!("{out:?}") };
+        assert_eq!((when, usage.output_tokens, usage.scheduled_at), (at(1117), Tokens(1), Some(at(1000))));
+        assert_eq!((engine.stats().generation_tokens, engine.stats().num_requests_running), (1, 0));
+        assert_eq!(engine.unfinished().count(), 0);
+    }
+
+    #[test]
+    fn an_abort_that_overtakes_its_requests_drain_still_acts() {
+        let mut engine = engine("");
+        engine.submit(at(1000), request(0, 1000, 30, Finish::Eos)).expect("taken");
+        engine.abort(at(1000), RequestId(0));
+        let (events, out) = run(&mut engine, 9999);
+        assert_eq!(events, [at(1000)]);
+        assert!(matches!(out[..], [Output::Aborted { id: RequestId(0), .. }]), "{out:?}");
+        assert_eq!(engine.stats().steps, 0);
+    }
+
+    #[test]
+    fn the_api_server_refuses_what_cannot_be_served() {
+        let mut engine = engine("max_num_queued_reqs = 2\nmax_num_queued_tokens = 60");
+        let sized =
+            |id, tokens| EngineRequest { prompt_tokens: Tokens(tokens), ..request(id, 0, 5, Finish::Length) };
+        assert_eq!(engine.submit(at(0), sized(0, 64)), Err(Refusal::PromptTooLong));
+        assert_eq!(engine.submit(at(0), sized(0, 0)), Err(Refusal::EmptyPrompt));
+        assert_eq!(engine.submit(at(0), sized(1, 63)), Ok(()));
+        assert_eq!(engine.submit(at(0), sized(2, 1)), Err(Refusal::MaxNumQueuedTokens));
+        // The first token of 1 ends its prefill, and max_model_len its answer.
+        let (_, out) = run(&mut engine, 9999);
+        assert_eq!(finished_at(&out, 1).map(|(_, reason)| reason), Some(FinishReason::Length));
+        assert_eq!(engine.stats().generation_tokens, 1);
+        for id in 3..5 {
+            assert_eq!(engine.submit(at(9999), sized(id, 5)), Ok(()));
+        }
+        assert_eq!(engine.submit(at(9999), sized(5, 5)), Err(Refusal::MaxNumQueuedReqs));
+        let rejections = AdmissionRejections { max_num_queued_reqs: 1, max_num_queued_tokens: 1 };
+        assert_eq!(engine.stats().admission_rejections, rejections);
+    }
+
+    #[test]
+    fn an_engine_that_cannot_hold_one_request_is_refused() {
+        let config = engine("block_size = 16").config;
+        let refused =
+            EngineCore::new(config, Blocks(4), Arc::new(Fixed), EngineTiming::default()).map(|_| ());
+        assert!(refused.is_err_and(|problem| problem.to_string().contains("max_model_len")));
+    }
+}

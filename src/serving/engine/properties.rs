@@ -155,7 +155,7 @@ struct Naive<'a> {
     outputs: Vec<Output>,
     iteration_tokens: Vec<u32>,
     steps: u64,
-    passes: u64, dd: u64,
+    passes: u64,
     busy: SimDuration,
     arrived: usize,
     prefix_cache: (u64, u64),
@@ -170,7 +170,7 @@ impl<'a> Naive<'a> {
             outputs: Vec::new(),
             iteration_tokens: Vec::new(),
             steps: 0,
-            passes: 0, dd: 0,
+            passes: 0,
             busy: SimDuration::ZERO,
             arrived: 0,
             prefix_cache: (0, 0),
@@ -252,7 +252,7 @@ impl<'a> Naive<'a> {
             (story.scheduled, story.cached) = (Some(now), admitted.cached_tokens.get());
         }
         self.steps += u64::from(!batch.is_empty());
-        self.passes += 1; self.dd += u64::from(self.scheduler.num_deferred());
+        self.passes += 1;
         prop_assert!(self.passes < 100_000, "the scheduler makes no progress");
         let duration = Linear.step_time(&batch.shape);
         Ok((batch, duration))
@@ -397,7 +397,7 @@ fn run_engine(load: &Load) -> Result<(Vec<Output>, Stats), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(20000))]
+    #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
     fn the_engine_is_the_scheduler_on_a_clock(load in load()) {
@@ -417,10 +417,6 @@ proptest! {
     fn every_request_gets_what_it_asked_for(load in load()) {
         let naive = Naive::run(&load)?;
         prop_assert_eq!(naive.stories.len(), load.requests.len());
-        { use std::sync::atomic::*; static P: AtomicU64 = AtomicU64::new(0); static C: AtomicU64 = AtomicU64::new(0); static D: AtomicU64 = AtomicU64::new(0); static A: AtomicU64 = AtomicU64::new(0);
-          let p = naive.stories.values().map(|s| u64::from(s.preemptions)).sum::<u64>(); P.fetch_add(p, Ordering::Relaxed);
-          D.fetch_add(naive.dd, Ordering::Relaxed); A.fetch_add(naive.stories.values().filter(|s| s.finish.is_none()).count() as u64, Ordering::Relaxed);
-          let c = C.fetch_add(1, Ordering::Relaxed); if c % 5000 == 4999 { eprintln!("cases {c} preemptions {P:?} deferred {D:?} aborted {A:?}"); } }
         prop_assert_eq!(naive.scheduler.free_blocks(), naive.scheduler.usable_blocks());
         for client in &load.requests {
             let (request, story) = (&client.request, &naive.stories[&client.request.id.0]);
@@ -436,6 +432,55 @@ proptest! {
             }
         }
     }
+}
+
+/// vLLM's own loop has two batches in flight, and then a preempted request never waits for older outputs of its own:
+/// they are back before the next pass. A deeper pipeline shows the rule.
+#[test]
+fn a_request_with_stale_outputs_in_flight_is_passed_over() {
+    let config = EngineArgs { max_num_seqs: Some(4), block_size: Some(4), ..EngineArgs::default() }
+        .resolve(
+            &GpuClass { name: String::new(), memory_bytes: 0 },
+            &ModelLimits { max_model_len: Tokens(MAX_MODEL_LEN) },
+        )
+        .expect("a valid configuration");
+    let mut scheduler = Scheduler::new(config, Blocks(11));
+    let request = |id, prompt_tokens| EngineRequest {
+        id: RequestId(id),
+        arrival_time: at(id),
+        prompt: Arc::from([]),
+        prompt_tokens: Tokens(prompt_tokens),
+        output_tokens: Tokens(20),
+        finish: Finish::Eos,
+        max_tokens: None,
+        output_content: None,
+        priority: 0,
+        measured: false,
+    };
+    scheduler.add_request(&request(0, 20));
+    scheduler.add_request(&request(1, 19));
+    let mut batches: [Batch; 4] = Default::default();
+    // Both prefill in ten blocks, 1 decodes into the last one's last place, then 0 needs a block of it.
+    for batch in &mut batches[..2] {
+        scheduler.schedule(batch);
+    }
+    assert_eq!(batches[1].preempted.iter().map(|(id, _)| id.0).collect::<Vec<_>>(), [1]);
+    scheduler.schedule(&mut batches[2]);
+    assert_eq!((scheduler.num_running(), scheduler.num_waiting(), scheduler.num_deferred()), (1, 1, 1));
+    let mut tokens = Vec::new();
+    scheduler.update(&batches[0], &mut tokens);
+    assert_eq!(tokens.len(), 2, "what was in flight is delivered all the same");
+    scheduler.schedule(&mut batches[3]);
+    assert_eq!(scheduler.num_deferred(), 1, "it stays so until it is admitted");
+    scheduler.abort(RequestId(0));
+    scheduler.schedule(&mut batches[0]);
+    assert_eq!((scheduler.num_running(), scheduler.num_waiting(), scheduler.num_deferred()), (1, 0, 0));
+    let [Admitted { id: RequestId(1), resumed: true, cached_tokens: Tokens(16), .. }] =
+        batches[0].admitted[..]
+    else {
+        panic!("{:?}", batches[0].admitted)
+    };
+    assert_eq!(scheduler.audit(), Ok(()));
 }
 
 #[test]

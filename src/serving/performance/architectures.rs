@@ -18,6 +18,9 @@ pub enum Dtype {
 }
 
 impl Dtype {
+    /// Bytes of an MXFP4 weight: 4 bits, and its part of a scale.
+    pub(super) const MXFP4_BYTES: f64 = (4.0 + 8.0 / 32.0) / 8.0;
+
     /// The word of the files.
     pub const fn word(self) -> &'static str {
         match self {
@@ -34,6 +37,9 @@ impl Dtype {
 pub struct Architecture {
     /// The publisher's name of it: `meta-llama/Llama-3.2-3B`.
     pub publisher: String,
+    /// Other names of it.
+    #[serde(default)]
+    pub also: Vec<String>,
     /// Transformer layers.
     pub layers: u32,
     /// Layers whose KV cache grows with the context; `layers` when left out. Fewer where some layers attend to a short
@@ -83,12 +89,16 @@ impl Architecture {
     /// that are no positive number, experts that contradict each other.
     pub fn check(&self) -> Result<(), Problem> {
         for (key, size) in self.sizes() {
-            // The bound keeps every product of four sizes in 128 bits.
-            if size == 0 || size > 10_000_000 {
+            // The bound keeps the bytes of a token, twice the product of three sizes, within 64 bits.
+            if size == 0 || size > 1_000_000 {
                 return Err(
-                    Problem::key(key, format!("`{key}` is {size}")).help("it counts from 1 to 10000000")
+                    Problem::key(key, format!("`{key}` is {size}")).help("it counts from 1 to 1000000")
                 );
             }
+        }
+        if self.max_model_len == Tokens::ZERO || self.max_model_len.get() > i32::MAX as u32 {
+            let message = format!("`max_model_len` is {}", self.max_model_len);
+            return Err(Problem::key("max_model_len", message).help("in tokens, from 1 to 2147483647"));
         }
         if self.kv_layers() > self.layers {
             let message = format!("{} layers with a KV cache, but {} layers", self.kv_layers(), self.layers);
@@ -109,7 +119,7 @@ impl Architecture {
         self.provenance.check()
     }
 
-    fn sizes(&self) -> [(&'static str, u32); 9] {
+    fn sizes(&self) -> [(&'static str, u32); 8] {
         [
             ("layers", self.layers),
             ("kv_layers", self.kv_layers()),
@@ -119,7 +129,6 @@ impl Architecture {
             ("head_dim", self.head_dim),
             ("intermediate", self.intermediate),
             ("vocab", self.vocab),
-            ("max_model_len", self.max_model_len.get().min(10_000_000)),
         ]
     }
 
@@ -155,13 +164,37 @@ impl Architecture {
         copies * f64::from(self.vocab) * f64::from(self.hidden)
     }
 
-    /// Parameters of all experts: three matrices each.
+    /// `each` of every layer.
+    pub(super) fn layer_parameters(&self, each: f64) -> f64 {
+        f64::from(self.layers) * each
+    }
+
+    /// Parameters of one layer's feed-forward part, or of one of its experts: three matrices.
+    pub(super) fn feed_forward_parameters(&self) -> f64 {
+        3.0 * f64::from(self.hidden) * f64::from(self.intermediate)
+    }
+
+    /// Parameters of one layer's attention over all of `tp` GPUs, which replicate key/value heads where there are too few.
+    pub(super) fn attention_parameters(&self, tp: u32) -> f64 {
+        let kv_heads = f64::from(self.kv_heads.max(tp));
+        let heads = 2.0 * f64::from(self.heads) + 2.0 * kv_heads;
+        f64::from(self.hidden) * heads * f64::from(self.head_dim)
+    }
+
+    /// Parameters of all experts.
     fn expert_parameters(&self) -> f64 {
         let experts = self.moe.map_or(0, |moe| moe.experts);
-        3.0 * f64::from(self.layers)
-            * f64::from(experts)
-            * f64::from(self.hidden)
-            * f64::from(self.intermediate)
+        f64::from(experts) * self.layer_parameters(self.feed_forward_parameters())
+    }
+
+    /// Whether both have the same step times and memory, whatever they are called.
+    pub(super) fn same_shape(&self, other: &Architecture) -> bool {
+        let shape = |a: &Architecture| {
+            let moe = a.moe.map(|moe| (moe.experts, moe.top_k));
+            let width = (a.hidden, a.heads, a.kv_heads, a.head_dim, a.intermediate);
+            (a.layers, a.kv_layers(), width, a.vocab, a.tied_embeddings, moe)
+        };
+        shape(self) == shape(other)
     }
 
     /// Bytes of all weights, over all GPUs. For bf16 that is 2 bytes a parameter, which logs of vLLM confirm to 0.1 %.
@@ -175,7 +208,7 @@ impl Architecture {
             }
             Dtype::Mxfp4 => {
                 let narrow = self.expert_parameters().min(all);
-                2.0 * (all - narrow) + narrow * (4.0 + 8.0 / 32.0) / 8.0
+                2.0 * (all - narrow) + narrow * Dtype::MXFP4_BYTES
             }
         };
         bytes as u64
@@ -195,4 +228,84 @@ fn parameters(key: &str, billion: f64) -> Result<(), Problem> {
         return Ok(());
     }
     Err(Problem::key(key, format!("{billion} is no number of parameters")).help("in 10^9, such as 8.03"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::problem::Place;
+
+    fn read(text: &str) -> Architecture {
+        let known = "provenance = { kind = 'assumed', date = '2026-11-23', source = 'a test' }";
+        toml::from_str(&format!("{known}\n{text}")).expect(text)
+    }
+
+    fn llama_8b() -> Architecture {
+        read(
+            "publisher = 'a'\nlayers = 32\nhidden = 4096\nheads = 32\nkv_heads = 8\nhead_dim = 128\nintermediate = 14336
+            vocab = 128256\nparameters_billion = 8.03\ntied_embeddings = false\nmax_model_len = 131072",
+        )
+    }
+
+    fn gpt_oss_120b() -> Architecture {
+        read(
+            "publisher = 'b'\nlayers = 36\nkv_layers = 18\nhidden = 2880\nheads = 64\nkv_heads = 8\nhead_dim = 64
+            intermediate = 2880\nvocab = 201088\nparameters_billion = 116.8\ntied_embeddings = false
+            max_model_len = 131072\nmoe = { experts = 128, top_k = 4, active_billion = 5.1 }",
+        )
+    }
+
+    #[test]
+    fn a_token_takes_the_bytes_that_vllm_counts() {
+        let model = llama_8b();
+        assert_eq!(model.kv_bytes_per_token(1, 2), 131_072);
+        assert_eq!(model.kv_bytes_per_token(4, 2), 32_768);
+        assert_eq!(model.kv_bytes_per_token(8, 1), 8_192);
+        assert_eq!(model.kv_bytes_per_token(16, 2), 16_384, "beyond the heads they are replicated");
+        assert_eq!(
+            gpt_oss_120b().kv_bytes_per_token(1, 2),
+            36_864,
+            "only the layers with full attention grow"
+        );
+    }
+
+    #[test]
+    fn weights_have_the_size_of_the_published_checkpoints() {
+        let gib = |bytes: u64| bytes as f64 / (1u64 << 30) as f64;
+        assert!((gib(llama_8b().weight_bytes(Dtype::Bf16)) - 14.96).abs() < 0.01);
+        // 8-bit linear layers, 16-bit embedding and output layer: the files of the FP8 checkpoints have 8.5 GiB.
+        assert!((gib(llama_8b().weight_bytes(Dtype::Fp8)) - 8.5).abs() < 0.1);
+        // The files of openai/gpt-oss-120b have 60.8 GiB.
+        assert!((gib(gpt_oss_120b().weight_bytes(Dtype::Mxfp4)) - 60.8).abs() < 0.2);
+    }
+
+    #[test]
+    fn parallelism_must_divide_the_heads() {
+        let fits = |tp| llama_8b().check_tensor_parallel(tp).is_ok();
+        assert_eq!((0..=64).filter(|tp| fits(*tp)).collect::<Vec<u32>>(), [1, 2, 4, 8, 16, 32]);
+    }
+
+    #[test]
+    fn what_is_no_model_is_refused_at_its_key() {
+        type Change = fn(&mut Architecture);
+        let cases: [(&str, Change); 9] = [
+            ("layers", |a| a.layers = 0),
+            ("vocab", |a| a.vocab = u32::MAX),
+            ("max_model_len", |a| a.max_model_len = Tokens(0)),
+            ("kv_layers", |a| a.kv_layers = Some(33)),
+            ("kv_heads", |a| a.kv_heads = 5),
+            ("parameters_billion", |a| a.parameters_billion = f64::NAN),
+            ("parameters_billion", |a| a.parameters_billion = 0.0),
+            ("moe", |a| a.moe = Some(Moe { experts: 4, top_k: 5, active_billion: 1.0 })),
+            ("moe.active_billion", |a| a.moe = Some(Moe { experts: 4, top_k: 2, active_billion: -1.0 })),
+        ];
+        assert_eq!(llama_8b().check(), Ok(()));
+        for (key, change) in cases {
+            let mut model = llama_8b();
+            change(&mut model);
+            let problem = model.check().expect_err(key);
+            assert_eq!(problem.place, Place::Key(key.to_owned()));
+            assert!(problem.help.is_some(), "{problem}: no remedy");
+        }
+    }
 }

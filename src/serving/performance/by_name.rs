@@ -111,10 +111,35 @@ impl Catalogue {
     }
 }
 
-fn find<'a, T>(known: &'a BTreeMap<String, T>, key: &str, what: &str, name: &str) -> Result<&'a T, Problem> {
-    // Names of models and GPUs are written with any capitals.
-    if let Some(found) = known.get(name).or_else(|| known.get(&name.to_lowercase())) {
-        return Ok(found);
+/// What has other names beside its key.
+trait Aliases {
+    /// The names under which it is known elsewhere.
+    fn also(&self) -> &[String];
+}
+
+impl Aliases for Gpu {
+    fn also(&self) -> &[String] {
+        &self.also
+    }
+}
+
+impl Aliases for Architecture {
+    fn also(&self) -> &[String] {
+        &self.also
+    }
+}
+
+/// By key or other name, with any capitals.
+fn find<'a, T: Aliases>(
+    known: &'a BTreeMap<String, T>,
+    key: &str,
+    what: &str,
+    name: &str,
+) -> Result<&'a T, Problem> {
+    let matches = |own: &str| own.eq_ignore_ascii_case(name);
+    let found = known.iter().find(|(own, thing)| matches(own) || thing.also().iter().any(|own| matches(own)));
+    if let Some((_, thing)) = found {
+        return Ok(thing);
     }
     let nearest = nearest(&name.to_lowercase(), known.keys().map(String::as_str));
     Err(Problem::key(key, format!("there is no {what} `{name}`"))
@@ -143,4 +168,75 @@ fn edits(a: &str, b: &str) -> usize {
         }
     }
     row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::problem::Place;
+
+    fn catalogue() -> Catalogue {
+        let shape = "publisher = 'x'\nlayers = 1\nhidden = 1\nheads = 1\nkv_heads = 1\nhead_dim = 1\nintermediate = 1\nvocab = 1
+            parameters_billion = 1.0\ntied_embeddings = true\nmax_model_len = 1
+            provenance = { kind = 'assumed', date = '2026-11-23', source = 'a test' }";
+        let named = |name: &str, also: &str| format!("['{name}']\nalso = ['{also}']\n{shape}\n");
+        let text =
+            named("llama-3.2-3b", "meta-llama/Llama-3.2-3B-Instruct") + &named("qwen3-8b", "Qwen/Qwen3-8B");
+        Catalogue {
+            gpus: BTreeMap::new(),
+            architectures: toml::from_str(&text).expect("the catalogue reads"),
+        }
+    }
+
+    fn by_name(name: &str) -> ByName<Architecture> {
+        ByName::Name(name.to_owned())
+    }
+
+    #[test]
+    fn things_are_found_by_any_of_their_names() {
+        let catalogue = catalogue();
+        assert_eq!(catalogue.check(), Ok(()));
+        for name in ["llama-3.2-3b", "Llama-3.2-3B", "meta-llama/llama-3.2-3b-instruct"] {
+            let wanted = by_name(name);
+            let found = catalogue.architecture(&wanted).expect(name);
+            assert_eq!(found.also, ["meta-llama/Llama-3.2-3B-Instruct"]);
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_is_refused_with_the_nearest() {
+        let problem = catalogue().architecture(&by_name("LLAMA-3.2-8b")).expect_err("unknown").to_string();
+        assert!(
+            problem.starts_with("architecture: ") && problem.contains("names are `llama-3.2-3b`"),
+            "{problem}"
+        );
+        let wide = "x".repeat(100_000);
+        assert!(catalogue().architecture(&by_name(&wide)).is_err());
+    }
+
+    #[test]
+    fn a_table_in_place_keeps_the_reason_of_its_refusal() {
+        #[derive(Debug, serde::Deserialize)]
+        struct File {
+            #[serde(rename = "architecture")]
+            _architecture: ByName<Architecture>,
+        }
+        let why =
+            toml::from_str::<File>("architecture = { layrs = 3 }").expect_err("an unknown key").to_string();
+        assert!(why.contains("layrs"), "{why}");
+        assert!(toml::from_str::<File>("architecture = 3").is_err());
+        let mut written_out = catalogue().architectures["qwen3-8b"].clone();
+        written_out.layers = 0;
+        let problem = catalogue().architecture(&ByName::Inline(written_out)).expect_err("no layers").place;
+        assert_eq!(problem, Place::Key("architecture.layers".to_owned()));
+    }
+
+    #[test]
+    fn edits_count_insertions_deletions_and_substitutions() {
+        for (a, b, n) in
+            [("", "", 0), ("abc", "", 3), ("", "abc", 3), ("kitten", "sitting", 3), ("a100", "h100", 1)]
+        {
+            assert_eq!(edits(a, b), n, "{a} {b}");
+        }
+    }
 }

@@ -12,7 +12,8 @@ use super::architectures::{Architecture, Dtype};
 use super::gpus::Gpu;
 use super::provenance::Provenance;
 use crate::problem::Problem;
-use crate::units::{Blocks, Tokens};
+use crate::serving::engine::EngineConfig;
+use crate::units::Blocks;
 use serde::Deserialize;
 
 const GIB: f64 = (1u64 << 30) as f64;
@@ -31,25 +32,6 @@ pub struct KvCacheSpec {
     pub graphs_gib: f64,
     /// Where they come from.
     pub provenance: Provenance,
-}
-
-/// What the engine's arguments say about its memory.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct MemoryArgs {
-    /// Share of the GPU's memory for the engine, in (0, 1].
-    pub gpu_memory_utilization: f64,
-    /// Tokens of the profiling run.
-    pub max_num_batched_tokens: Tokens,
-    /// Requests of the profiling run, each with its logits.
-    pub max_num_seqs: u32,
-    /// Tokens of a block; at least 1.
-    pub block_size: Tokens,
-    /// The longest request, which must fit.
-    pub max_model_len: Tokens,
-    /// `--kv-cache-memory-bytes`: in place of what profiling would find.
-    pub kv_cache_memory_bytes: Option<u64>,
-    /// `--num-gpu-blocks-override`: in place of what the memory would hold.
-    pub num_gpu_blocks_override: Option<Blocks>,
 }
 
 impl KvCacheSpec {
@@ -82,26 +64,27 @@ impl KvCacheSpec {
     ///
     /// # Errors
     /// A problem with the argument at fault: `gpu_memory_utilization` where nothing would be left for the cache or more is asked
-    /// than a GPU has free; `max_model_len` where one such request would not fit, with the longest that would.
+    /// than a GPU has free; `max_model_len` where one such request would not fit, with the longest that would
+    /// ([`EngineConfig::check_kv_blocks`]).
     pub fn blocks(
         &self,
         architecture: &Architecture,
         gpu: &Gpu,
         tp: u32,
         dtype: Dtype,
-        args: &MemoryArgs,
+        engine: &EngineConfig,
     ) -> Result<Blocks, Problem> {
         let token_bytes = architecture.kv_bytes_per_token(tp, self.number_bytes);
-        let block_bytes = u128::from(token_bytes) * u128::from(args.block_size.get().max(1));
-        let blocks = match (args.num_gpu_blocks_override, args.kv_cache_memory_bytes) {
+        let block_bytes = u128::from(token_bytes) * u128::from(engine.block_size.get().max(1));
+        let blocks = match (engine.num_gpu_blocks_override, engine.kv_cache_memory_bytes) {
             (Some(blocks), _) => blocks,
             (None, Some(bytes)) => whole(u128::from(bytes) / block_bytes),
             (None, None) => {
-                let available = self.available_bytes(architecture, gpu, tp, dtype, args)?;
+                let available = self.available_bytes(architecture, gpu, tp, dtype, engine)?;
                 whole(u128::from(available) / block_bytes)
             }
         };
-        check_max_model_len(blocks, args)?;
+        engine.check_kv_blocks(blocks)?;
         Ok(blocks)
     }
 
@@ -112,22 +95,22 @@ impl KvCacheSpec {
         gpu: &Gpu,
         tp: u32,
         dtype: Dtype,
-        args: &MemoryArgs,
+        engine: &EngineConfig,
     ) -> Result<u64, Problem> {
         let key = "gpu_memory_utilization";
         let total = gpu.memory_gib * GIB;
-        let requested = (total * args.gpu_memory_utilization).ceil();
+        let requested = (total * engine.gpu_memory_utilization).ceil();
         if requested > total - self.context_gib * GIB {
             let message = format!(
                 "{} of the {} has {:.2} GiB of its {:.2} GiB in use before the engine starts",
-                args.gpu_memory_utilization, gpu.name, self.context_gib, gpu.memory_gib
+                engine.gpu_memory_utilization, gpu.name, self.context_gib, gpu.memory_gib
             );
             return Err(Problem::key(key, message).help("vLLM's default is 0.92"));
         }
         let weights = architecture.weight_bytes(dtype) as f64 / f64::from(tp);
         let collective = if tp > 1 { self.collective_gib } else { 0.0 };
         let fixed = (self.context_gib + collective + self.graphs_gib) * GIB;
-        let taken = weights + fixed + activation_bytes(architecture, tp, args);
+        let taken = weights + fixed + activation_bytes(architecture, tp, engine);
         if taken >= requested {
             let message = format!(
                 "weights, activations and CUDA graphs take {:.2} GiB of the {:.2} GiB that the engine may use on each {}: \
@@ -146,35 +129,21 @@ impl KvCacheSpec {
 /// The peak of the profiling run above the weights: the widest layer on `max_num_batched_tokens` tokens, or the logits of
 /// `max_num_seqs` requests, which come after and reuse the memory.
 ///
-/// The layer holds the gate and up projections (of each expert that a token passes) and four times the residual stream, at two
+/// The layer holds the gate and up projections (of each expert that a token passes) and three times the residual stream, at two
 /// bytes. That form, [`KvCacheSpec::context_gib`] and [`KvCacheSpec::collective_gib`] reproduce five logs of vLLM 0.15 and 0.23
-/// to 0.1 GiB.
-fn activation_bytes(architecture: &Architecture, tp: u32, args: &MemoryArgs) -> f64 {
+/// to 0.3 % of their tokens.
+fn activation_bytes(architecture: &Architecture, tp: u32, engine: &EngineConfig) -> f64 {
     let experts = f64::from(architecture.moe.map_or(1, |moe| moe.top_k));
     let feed_forward = 2.0 * f64::from(architecture.intermediate) * experts / f64::from(tp);
-    let layer = f64::from(args.max_num_batched_tokens.get())
-        * (feed_forward + 4.0 * f64::from(architecture.hidden))
+    let layer = f64::from(engine.max_num_batched_tokens.get())
+        * (feed_forward + 3.0 * f64::from(architecture.hidden))
         * 2.0;
-    let logits = f64::from(args.max_num_seqs) * f64::from(architecture.vocab) * 4.0;
+    let logits = f64::from(engine.max_num_seqs) * f64::from(architecture.vocab) * 4.0;
     layer.max(logits)
 }
 
 fn whole(blocks: u128) -> Blocks {
     Blocks(u32::try_from(blocks).unwrap_or(u32::MAX))
-}
-
-/// vLLM does not start where one request of `max_model_len` does not fit beside the null block.
-fn check_max_model_len(blocks: Blocks, args: &MemoryArgs) -> Result<(), Problem> {
-    let usable = blocks.get().saturating_sub(1);
-    let size = args.block_size.get().max(1);
-    if args.max_model_len.get().div_ceil(size) <= usable {
-        return Ok(());
-    }
-    let largest = u64::from(usable) * u64::from(size);
-    let message =
-        format!("one request of {} tokens does not fit the KV cache of {largest} tokens", args.max_model_len);
-    Err(Problem::key("max_model_len", message)
-        .help(format!("at most {largest}, or use more memory, more GPUs or a smaller model")))
 }
 
 /// Refuses a model whose weights alone do not fit its GPUs.

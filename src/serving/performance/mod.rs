@@ -7,11 +7,13 @@
 //!                                  └─► price, request path
 //! ```
 //!
-//! A combination of architecture, GPU and parallelism that has no file of its own is estimated from the nearest one that
-//! has, else from the [roofline]. Every number says where it comes from: see [`Provenance`].
+//! A combination of architecture, GPU and parallelism that has no file of its own is [estimated](estimate) from the nearest
+//! one that has, else from the [roofline]. Every number says where it comes from: see [`Provenance`].
 
 pub mod architectures;
 pub mod by_name;
+pub mod cuda_graphs;
+pub mod estimate;
 pub mod gpus;
 pub mod kv_capacity;
 pub mod model;
@@ -21,13 +23,18 @@ pub mod provenance;
 pub mod roofline;
 pub mod startup;
 pub mod step_time;
+pub mod step_time_spec;
+pub mod typical;
 
 pub use architectures::{Architecture, Dtype};
 pub use by_name::{ByName, Catalogue};
+pub use cuda_graphs::CudaGraphs;
+pub use estimate::Combination;
 pub use gpus::Gpu;
-pub use kv_capacity::{KvCacheSpec, MemoryArgs};
+pub use kv_capacity::KvCacheSpec;
 pub use model::ModelSpec;
 pub use model_file::{ModelFile, RequestPath};
 pub use provenance::{Knowledge, Provenance};
 pub use startup::{Startup, StartupOverlay, StartupPhase, StartupPlan, StartupSpec};
-pub use step_time::{StepTime, StepTimeSpec};
+pub use step_time::StepTime;
+pub use step_time_spec::StepTimeSpec;

@@ -2,13 +2,17 @@
 
 use super::architectures::{Architecture, Dtype};
 use super::by_name::Catalogue;
+use super::cuda_graphs::CudaGraphs;
 use super::gpus::{Gpu, Price};
-use super::kv_capacity::{KvCacheSpec, MemoryArgs, check_weights};
+use super::kv_capacity::{KvCacheSpec, check_weights};
 use super::model_file::{ModelFile, RequestPath};
+use super::provenance::Provenance;
 use super::startup::{Startup, StartupOverlay, StartupSpec};
-use super::step_time::{StepTime, StepTimeSpec};
+use super::step_time::StepTime;
+use super::step_time_spec::StepTimeSpec;
 use crate::problem::Problem;
-use crate::units::{Blocks, Gpus, Tokens};
+use crate::serving::engine::{EngineConfig, GpuClass, ModelLimits};
+use crate::units::{Blocks, Gpus};
 
 /// A model on its GPUs, checked: from a model file by [`ModelFile::resolve`], or estimated.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,8 +31,8 @@ pub struct ModelSpec {
     pub request_path: RequestPath,
     /// What a GPU costs.
     pub price: Price,
-    /// How its numbers were estimated, where no file has them: a sentence for the run's warnings.
-    pub estimated: Option<String>,
+    /// What a careful colleague would say about its numbers: sentences for the run's warnings.
+    pub warnings: Vec<String>,
     pub(super) step_time: StepTimeSpec,
     pub(super) kv_cache: KvCacheSpec,
     pub(super) startup: StartupSpec,
@@ -51,7 +55,7 @@ impl ModelSpec {
             dtype: file.dtype,
             request_path: file.request_path.clone(),
             price: file.price.clone().unwrap_or_else(|| gpu.price.clone()),
-            estimated: None,
+            warnings: file.caution.iter().cloned().collect(),
             step_time: file.step_time.clone(),
             kv_cache: file.kv_cache.clone(),
             startup: file.startup.clone(),
@@ -59,37 +63,49 @@ impl ModelSpec {
         })
     }
 
+    /// Where the step times come from.
+    pub fn step_time_provenance(&self) -> &Provenance {
+        &self.step_time.provenance
+    }
+
     /// GPUs of a replica.
     pub fn gpus(&self) -> Gpus {
         Gpus(self.tensor_parallel)
     }
 
-    /// The longest context of the model's own configuration.
-    pub fn max_model_len(&self) -> Tokens {
-        self.architecture.max_model_len
-    }
-
-    /// The wall time of steps, under vLLM's async scheduling (its default) or sync scheduling.
+    /// The wall time of an engine's steps.
     ///
     /// # Errors
     /// None for a spec from a checked file; otherwise as [`StepTime::new`].
-    pub fn step_time(&self, async_scheduling: bool) -> Result<StepTime, Problem> {
-        StepTime::new(&self.step_time, async_scheduling).map_err(|problem| problem.under("step_time"))
+    pub fn step_time(&self, engine: &EngineConfig) -> Result<StepTime, Problem> {
+        let graphs = CudaGraphs::of(engine, self.gpu.cuda_graph_tokens_max);
+        StepTime::new(&self.step_time, graphs, engine.async_scheduling)
+            .map_err(|problem| problem.under("step_time"))
     }
 
     /// KV-cache blocks of each GPU, vLLM's null block among them.
     ///
     /// # Errors
     /// As [`KvCacheSpec::blocks`]; the keys are those of the engine's arguments.
-    pub fn kv_blocks(&self, args: &MemoryArgs) -> Result<Blocks, Problem> {
-        self.kv_cache.blocks(&self.architecture, &self.gpu, self.tensor_parallel, self.dtype, args)
+    pub fn kv_blocks(&self, engine: &EngineConfig) -> Result<Blocks, Problem> {
+        self.kv_cache.blocks(&self.architecture, &self.gpu, self.tensor_parallel, self.dtype, engine)
+    }
+
+    /// The GPU as far as vLLM's defaults depend on it.
+    pub fn gpu_class(&self) -> GpuClass {
+        GpuClass { name: self.gpu.name.clone(), memory_bytes: self.gpu.memory_bytes() }
+    }
+
+    /// The model as far as vLLM's defaults depend on it.
+    pub fn limits(&self) -> ModelLimits {
+        ModelLimits { max_model_len: self.architecture.max_model_len }
     }
 
     /// How its pods start, with the phases of an experiment's `[serving.startup]` in place of the file's.
     ///
     /// # Errors
-    /// As [`StartupSpec::compile`]; the keys are relative to `serving.startup`.
+    /// As [`StartupSpec::prepare`]; the keys are relative to `serving.startup`.
     pub fn startup(&self, overlay: &StartupOverlay) -> Result<Startup, Problem> {
-        self.startup.compile(overlay, self.architecture.weight_bytes(self.dtype))
+        self.startup.prepare(overlay, self.architecture.weight_bytes(self.dtype))
     }
 }

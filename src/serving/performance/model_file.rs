@@ -7,7 +7,7 @@ use super::kv_capacity::KvCacheSpec;
 use super::model::ModelSpec;
 use super::provenance::Provenance;
 use super::startup::StartupSpec;
-use super::step_time::StepTimeSpec;
+use super::step_time_spec::StepTimeSpec;
 use crate::problem::Problem;
 use crate::random::distribution::Seconds;
 use crate::units::SimDuration;
@@ -19,6 +19,8 @@ use serde::Deserialize;
 pub struct ModelFile {
     /// Its name, as in `--model`: `llama-3.2-3b-a100-80gb-tp1`.
     pub name: String,
+    /// What users of these numbers should be warned of.
+    pub caution: Option<String>,
     /// The architecture, by its name in `models/architectures.toml` or written out.
     pub architecture: ByName<Architecture>,
     /// The GPU, by its name in `models/gpus.toml` or written out.
@@ -82,6 +84,10 @@ impl ModelFile {
         }
         catalogue.gpu(&self.gpu)?;
         catalogue.architecture(&self.architecture)?.check_tensor_parallel(self.tensor_parallel)?;
+        if self.dtype == Dtype::Mxfp4 && catalogue.architecture(&self.architecture)?.moe.is_none() {
+            return Err(Problem::key("dtype", "mxfp4 is a format of experts, and this model has none")
+                .help("\"bf16\" or \"fp8\""));
+        }
         self.step_time.check().map_err(|problem| problem.under("step_time"))?;
         self.request_path.check().map_err(|problem| problem.under("request_path"))?;
         self.kv_cache.check().map_err(|problem| problem.under("kv_cache"))?;

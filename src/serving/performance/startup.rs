@@ -224,7 +224,7 @@ impl StartupSpec {
     /// # Errors
     /// A problem with a key relative to `startup`: a distribution that is none, a probe period of zero, a speed that can be
     /// zero, `weights` and `weights_gb_per_s` together.
-    pub fn compile(&self, overlay: &StartupOverlay, weight_bytes: u64) -> Result<Startup, Problem> {
+    pub fn prepare(&self, overlay: &StartupOverlay, weight_bytes: u64) -> Result<Startup, Problem> {
         let time = |key: &str, over: &Option<PhaseTime>, base: &PhaseSpec| match over {
             Some(PhaseTime(over)) => over.sampler().map_err(|problem| problem.under(key)),
             None => base.time.0.sampler().map_err(|problem| problem.under(&format!("{key}.time"))),
@@ -276,7 +276,7 @@ impl StartupSpec {
         Ok(PhaseDraw::Transfer { gigabytes: weight_bytes as f64 / 1e9, gb_per_s })
     }
 
-    /// Refuses what [`StartupSpec::compile`] would refuse, and a provenance that is none.
+    /// Refuses what [`StartupSpec::prepare`] would refuse, and a provenance that is none.
     ///
     /// # Errors
     /// A problem with a key relative to `startup`.
@@ -293,7 +293,7 @@ impl StartupSpec {
         for (key, provenance) in phases {
             provenance.check().map_err(|problem| problem.under(key))?;
         }
-        self.compile(&StartupOverlay::default(), 0).map(drop)
+        self.prepare(&StartupOverlay::default(), 0).map(drop)
     }
 }
 
@@ -372,7 +372,7 @@ mod tests {
     }
 
     fn startup(over: &str) -> Startup {
-        spec().compile(&overlay(over), 6_000_000_000).expect(over)
+        spec().prepare(&overlay(over), 6_000_000_000).expect(over)
     }
 
     fn plan(startup: &Startup, ordinal: u64) -> StartupPlan {
@@ -439,7 +439,7 @@ mod tests {
             ("[readiness]\nperiod = 0", "readiness.period"),
         ];
         for (text, key) in cases {
-            let problem = spec().compile(&overlay(text), 1).expect_err(text);
+            let problem = spec().prepare(&overlay(text), 1).expect_err(text);
             assert_eq!(problem.place, Place::Key(key.to_owned()), "{text}");
             assert!(problem.help.is_some(), "{problem}: no remedy");
         }

@@ -1,176 +1,28 @@
 //! Wall time of one engine step: a table over the tokens of the batch, and attention that is linear in the contexts.
 //!
-//! For a step that decodes B requests whose contexts sum to S, and prefills P requests with chunks of q tokens on top of p
-//! tokens each, N = B + sum q tokens and R = B + P requests in all:
+//! For a step that decodes B requests whose contexts sum to S, and prefills chunks of q tokens on top of p tokens each,
+//! N = B + sum q tokens and R requests in all:
 //!
 //! ```text
-//! T = max( alpha * [ G(N) + [B > 0] (d0 + d1 B + d2 S) + [P > 0] (p0 + p1 sum q + p2 sum q (p + q/2)) ]
-//!            + host(R) + h1 P + h0,   F(R) )
+//! T = max( alpha * [ G(N) + [B > 0] (d0 + d1 B + d2 S) + [prefill] (p0 + p1 sum q + p2 sum q (p + q/2) + m B) ]
+//!            + h0 + h1 R,  F(R) )
 //! ```
 //!
 //! G is a staircase: matrix products fill whole tiles and waves, so 1025 tokens take 12 % longer than 1024. Its knots lie on
-//! both sides of each edge. It has two columns: steps that only decode run from CUDA graphs, mixed ones may not.
+//! both sides of each edge. It has two columns, for steps that only decode and for mixed ones, and is read at the size of the
+//! CUDA graph to which the batch is [padded](CudaGraphs). In mixed steps of more than some tokens it is at least the
+//! [sustained](super::step_time_spec::Sustained) rate, where that is known; and a request that decodes costs
+//! [more](super::step_time_spec::MixedAttention) there.
 //!
 //! Times are integer picoseconds. For a decode-only step everything that does not depend on S is rounded once for each B, and
 //! d2 is an integer, so that a run of steps has a closed form: `T(B, S) = max(A(B) + D S, F(B))`.
 
-use super::piecewise::{Piecewise, number};
-use super::provenance::Provenance;
+use super::cuda_graphs::CudaGraphs;
+use super::piecewise::Piecewise;
+use super::step_time_spec::{DecodeAttention, StepTimeSpec};
 use crate::problem::Problem;
 use crate::serving::engine::{BatchShape, StepTimer};
 use crate::units::{SimDuration, SimTime};
-use serde::Deserialize;
-
-/// The coefficients of the step-time form; `[step_time]` of a model file. Times are in milliseconds.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct StepTimeSpec {
-    /// What the GPU's time is multiplied with: 1 unless calibrated on a cluster of one's own.
-    pub alpha: f64,
-    /// Where table and attention come from.
-    pub provenance: Provenance,
-    /// How far the form is from the grid that it was fitted to.
-    pub fit: Option<Fit>,
-    /// Decode attention.
-    pub decode_attention: DecodeAttention,
-    /// Prefill attention.
-    pub prefill_attention: PrefillAttention,
-    /// What the CPU adds under async scheduling, vLLM's default.
-    pub host: HostCost,
-    /// What the CPU adds under sync scheduling.
-    pub host_sync: HostCost,
-    /// The least time of a step: the CPU's own, where the GPU would be faster.
-    pub cpu_floor: CpuFloor,
-    /// Everything else that the GPU does.
-    pub gemm: Gemm,
-}
-
-/// How far a form is from what it was fitted to, in per cent of each point.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Fit {
-    /// Median of the absolute errors.
-    pub median_percent: f64,
-    /// 95th percentile of the absolute errors.
-    pub p95_percent: f64,
-}
-
-/// Matrix products, norms, experts, all-reduce: by the number of tokens in the batch.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Gemm {
-    /// Knots, ascending. Between them the time is linear; beyond the last one its segment's slope goes on.
-    pub tokens: Vec<u32>,
-    /// Time at each knot in a step that only decodes.
-    pub decode_ms: Vec<f64>,
-    /// Time at each knot in a step that prefills too.
-    pub mixed_ms: Vec<f64>,
-}
-
-/// Attention of the requests that decode.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DecodeAttention {
-    /// d0: once, where any request decodes.
-    pub step_ms: f64,
-    /// d1: for each request.
-    pub request_ms: f64,
-    /// d2: for each token of their contexts.
-    pub context_token_ms: f64,
-}
-
-/// Attention of the requests that prefill.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PrefillAttention {
-    /// p0: once, where any request prefills.
-    pub step_ms: f64,
-    /// p1: for each token of a chunk.
-    pub token_ms: f64,
-    /// p2: for each pair of a token and one that it attends to; a chunk of q tokens on top of p has q (p + q/2).
-    pub pair_ms: f64,
-}
-
-/// What the CPU adds to the GPU's time.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct HostCost {
-    /// Knots over the requests in the batch, ascending. Linear between them, constant below, the last slope beyond.
-    pub requests: Vec<u32>,
-    /// Time at each knot.
-    pub ms: Vec<f64>,
-    /// h1: for each request that prefills.
-    pub prefill_request_ms: f64,
-    /// h0: for each step.
-    pub step_ms: f64,
-    /// Where it comes from.
-    pub provenance: Provenance,
-}
-
-/// F: the least time of a step with R requests. [`HostCost`] is not added to it.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CpuFloor {
-    /// For the step.
-    pub step_ms: f64,
-    /// For each request in it.
-    pub request_ms: f64,
-    /// Where it comes from.
-    pub provenance: Provenance,
-}
-
-impl StepTimeSpec {
-    /// Refuses coefficients that cannot be, with keys relative to `step_time`.
-    ///
-    /// # Errors
-    /// As [`StepTime::new`], and for a provenance that is none.
-    pub fn check(&self) -> Result<(), Problem> {
-        let tables = [
-            ("host", &self.host.provenance),
-            ("host_sync", &self.host_sync.provenance),
-            ("cpu_floor", &self.cpu_floor.provenance),
-        ];
-        self.provenance.check()?;
-        for (key, provenance) in tables {
-            provenance.check().map_err(|problem| problem.under(key))?;
-        }
-        for scheduling in [true, false] {
-            StepTime::new(self, scheduling)?;
-        }
-        Ok(())
-    }
-
-    fn check_numbers(&self) -> Result<(), Problem> {
-        let (decode, prefill) = (&self.decode_attention, &self.prefill_attention);
-        let coefficients = [
-            ("decode_attention.step_ms", decode.step_ms),
-            ("decode_attention.request_ms", decode.request_ms),
-            ("decode_attention.context_token_ms", decode.context_token_ms),
-            ("prefill_attention.step_ms", prefill.step_ms),
-            ("prefill_attention.token_ms", prefill.token_ms),
-            ("prefill_attention.pair_ms", prefill.pair_ms),
-            ("cpu_floor.step_ms", self.cpu_floor.step_ms),
-            ("cpu_floor.request_ms", self.cpu_floor.request_ms),
-            ("host.prefill_request_ms", self.host.prefill_request_ms),
-            ("host.step_ms", self.host.step_ms),
-            ("host_sync.prefill_request_ms", self.host_sync.prefill_request_ms),
-            ("host_sync.step_ms", self.host_sync.step_ms),
-        ];
-        for (key, value) in coefficients {
-            number(key, value)?;
-        }
-        // Written so that NaN is refused too.
-        if !(self.alpha > 0.0 && self.alpha <= 1000.0) {
-            return Err(Problem::key("alpha", format!("{} is no factor of a time", self.alpha))
-                .help("above 0 and at most 1000; 1 unless calibrated"));
-        }
-        if self.gemm.tokens.first().is_some_and(|first| *first != 1) {
-            return Err(Problem::key("gemm.tokens.0", "the first knot is not 1")
-                .help("a step has at least one token"));
-        }
-        Ok(())
-    }
-}
 
 const PS_PER_MS: f64 = 1e9;
 /// Steps never last longer than a run may.
@@ -193,17 +45,19 @@ pub struct StepTime {
     parts: Parts,
 }
 
-/// The parts of the form that a step evaluates when they are not tabulated; times in ms, `alpha` applied where not said.
+/// The parts of the form that a step evaluates when they are not tabulated. Times are in ms without `alpha`, unless said.
 #[derive(Clone, Debug)]
 struct Parts {
     alpha: f64,
+    graphs: CudaGraphs,
     decode: Piecewise,
     mixed: Piecewise,
-    decode_step: f64,
-    decode_request: f64,
-    host: Piecewise,
-    host_prefill_request: f64,
+    /// Above so many tokens, a mixed step's G is at least so much for each of them.
+    sustained: (u64, f64),
+    decode_attention: DecodeAttention,
+    mixed_decode_request: f64,
     host_step: f64,
+    host_request: f64,
     floor_step: f64,
     floor_request: f64,
     /// p0, p1 and half of p2 with `alpha`, in ps with [`FRACTION_BITS`] bits after the point.
@@ -213,31 +67,28 @@ struct Parts {
 }
 
 impl StepTime {
-    /// Makes the coefficients ready, for the given scheduling (vLLM's `--async-scheduling`, on by default).
+    /// Makes the coefficients ready, for an engine with these CUDA graphs and this scheduling (vLLM's `--async-scheduling`,
+    /// on by default).
     ///
     /// # Errors
     /// A problem with a key relative to `step_time`: a table without knots, of different lengths or not ascending, a
     /// coefficient that is negative, no number or beyond 1e9.
-    pub fn new(spec: &StepTimeSpec, async_scheduling: bool) -> Result<StepTime, Problem> {
+    pub fn new(spec: &StepTimeSpec, graphs: CudaGraphs, async_scheduling: bool) -> Result<StepTime, Problem> {
         spec.check_numbers()?;
         let gemm = &spec.gemm;
-        let (host, host_key) =
-            if async_scheduling { (&spec.host, "host") } else { (&spec.host_sync, "host_sync") };
+        let host = if async_scheduling { &spec.host } else { &spec.host_sync };
         let prefill = &spec.prefill_attention;
+        let rate = spec.sustained.as_ref();
         let parts = Parts {
             alpha: spec.alpha,
+            graphs,
             decode: Piecewise::new(&gemm.tokens, "gemm.tokens", &gemm.decode_ms, "gemm.decode_ms")?,
             mixed: Piecewise::new(&gemm.tokens, "gemm.tokens", &gemm.mixed_ms, "gemm.mixed_ms")?,
-            decode_step: spec.decode_attention.step_ms,
-            decode_request: spec.decode_attention.request_ms,
-            host: Piecewise::new(
-                &host.requests,
-                &format!("{host_key}.requests"),
-                &host.ms,
-                &format!("{host_key}.ms"),
-            )?,
-            host_prefill_request: host.prefill_request_ms,
+            sustained: rate.map_or((0, 0.0), |rate| (rate.above_tokens.into(), rate.token_ms)),
+            decode_attention: spec.decode_attention,
+            mixed_decode_request: spec.mixed_attention.decode_request_ms,
             host_step: host.step_ms,
+            host_request: host.request_ms,
             floor_step: spec.cpu_floor.step_ms,
             floor_request: spec.cpu_floor.request_ms,
             prefill_step: fixed_point(spec.alpha * prefill.step_ms),
@@ -288,21 +139,36 @@ impl StepTimer for StepTime {
 impl Parts {
     /// A(B) in ps, rounded once.
     fn decode_base(&self, requests: u64) -> u64 {
-        let gpu = self.decode.value(requests) + self.decode_step + self.decode_request * requests as f64;
-        picoseconds(self.alpha * gpu + self.host.value(requests) + self.host_step)
+        let gpu = self.decode.value(self.graphs.padded(requests)) + self.decode_attention(requests);
+        picoseconds(self.alpha * gpu + self.host(requests))
     }
 
     /// The same for a step that prefills, without the prefill's attention.
     fn mixed_base(&self, batch: &BatchShape, requests: u64) -> u64 {
-        let decode = match batch.decode_requests {
+        let decoding = u64::from(batch.decode_requests);
+        let tokens = decoding.saturating_add(batch.prefill_tokens);
+        let beside_prefill = self.mixed_decode_request * decoding as f64;
+        let gpu = self.mixed(tokens) + self.decode_attention(decoding) + beside_prefill;
+        picoseconds(self.alpha * gpu + self.host(requests))
+    }
+
+    /// G of a step that prefills.
+    fn mixed(&self, tokens: u64) -> f64 {
+        let table = self.mixed.value(self.graphs.padded(tokens));
+        let (above, token) = self.sustained;
+        if tokens > above { table.max(token * tokens as f64) } else { table }
+    }
+
+    /// Decode attention without what the contexts add.
+    fn decode_attention(&self, requests: u64) -> f64 {
+        match requests {
             0 => 0.0,
-            b => self.decode_step + self.decode_request * f64::from(b),
-        };
-        let tokens = u64::from(batch.decode_requests).saturating_add(batch.prefill_tokens);
-        let host = self.host.value(requests)
-            + self.host_prefill_request * f64::from(batch.prefill_requests)
-            + self.host_step;
-        picoseconds(self.alpha * (self.mixed.value(tokens) + decode) + host)
+            b => self.decode_attention.step_ms + self.decode_attention.request_ms * b as f64,
+        }
+    }
+
+    fn host(&self, requests: u64) -> f64 {
+        self.host_step + self.host_request * requests as f64
     }
 
     /// The prefill's attention in ps, rounded once.
@@ -314,8 +180,9 @@ impl Parts {
         sum >> FRACTION_BITS
     }
 
+    /// F(R) in ps. At least one: a step without any duration would never end.
     fn floor(&self, requests: u64) -> u64 {
-        picoseconds(self.floor_step + self.floor_request * requests as f64)
+        picoseconds(self.floor_step + self.floor_request * requests as f64).max(1)
     }
 }
 
@@ -333,6 +200,7 @@ fn fixed_point(ms: f64) -> u128 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::serving::performance::step_time_spec::Sustained;
     use proptest::prelude::*;
 
     const SPEC: &str = "
@@ -341,17 +209,14 @@ mod tests {
         decode_attention = { step_ms = 0.5, request_ms = 0.004, context_token_ms = 5.00003e-5 }
         prefill_attention = { step_ms = 0.4, token_ms = 0.001, pair_ms = 3.0e-7 }
         cpu_floor = { step_ms = 3.0, request_ms = 0.5, provenance = { kind = 'assumed', date = '2026-11-23', source = 'a test' } }
+        mixed_attention = { decode_request_ms = 0.25, provenance = { kind = 'assumed', date = '2026-11-23', source = 'a test' } }
         [host]
-        requests = [0, 100, 200]
-        ms = [0.0, 2.0, 10.0]
-        prefill_request_ms = 0.25
         step_ms = 0.125
+        request_ms = 0.02
         provenance = { kind = 'assumed', date = '2026-11-23', source = 'a test' }
         [host_sync]
-        requests = [1]
-        ms = [7.0]
-        prefill_request_ms = 0.0
         step_ms = 1.0
+        request_ms = 7.0
         provenance = { kind = 'assumed', date = '2026-11-23', source = 'a test' }
         [gemm]
         tokens = [1, 8, 9, 1024]
@@ -364,7 +229,7 @@ mod tests {
     }
 
     fn timer() -> StepTime {
-        StepTime::new(&spec(), true).expect("the spec is good")
+        StepTime::new(&spec(), CudaGraphs::up_to(0), true).expect("the spec is good")
     }
 
     fn decode(requests: u32, context: u64) -> BatchShape {
@@ -395,11 +260,11 @@ mod tests {
             // q = 7 on top of p = 100: pairs = 7 * 103.5.
             prefill_pairs_x2: 1449,
         };
-        let gpu = 8.5 + 0.5 + 0.008 + 300.0 * 5.000_03e-5 + 0.4 + 0.007 + 724.5 * 3e-7;
-        let expected = 1.25 * gpu + 0.06 + 0.25 + 0.125;
+        let gpu = 8.5 + 0.5 + 0.008 + 0.5 + 300.0 * 5.000_03e-5 + 0.4 + 0.007 + 724.5 * 3e-7;
+        let expected = 1.25 * gpu + 0.06 + 0.125;
         assert!((ms(timer().step_time(&batch)) - expected).abs() < 1e-6);
         let alone = BatchShape { decode_requests: 0, decode_context: 0, prefill_tokens: 9, ..batch };
-        let expected = 1.25 * (8.5 + 0.4 + 0.009 + 724.5 * 3e-7) + 0.02 + 0.25 + 0.125;
+        let expected = 1.25 * (8.5 + 0.4 + 0.009 + 724.5 * 3e-7) + 0.02 + 0.125;
         assert!((ms(timer().step_time(&alone)) - expected).abs() < 1e-9);
     }
 
@@ -412,7 +277,7 @@ mod tests {
         assert!((base(8) - 6.0).abs() < 1e-9 && (base(9) - 8.0).abs() < 1e-9);
         let slope = 1.015 / 1015.0;
         for b in [4095u32, 4096, 4097, 8000] {
-            let host = 2.0 + f64::from(b - 100) * 0.08;
+            let host = 0.02 * f64::from(b);
             let gpu = 9.015 + slope * f64::from(b - 1024) + 0.5 + 0.004 * f64::from(b);
             let expected = (1.25 * gpu + host + 0.125).max(3.0 + 0.5 * f64::from(b));
             assert!((ms(timer.step_time(&decode(b, 0))) - expected).abs() < 1e-6, "{b}");
@@ -429,8 +294,43 @@ mod tests {
     }
 
     #[test]
+    fn the_table_is_read_at_the_size_of_the_cuda_graph() {
+        let timer = StepTime::new(&spec(), CudaGraphs::up_to(512), true).expect("the spec is good");
+        // 5 requests are padded to 8; d1 and the host count the 5.
+        assert!((ms(timer.decode_base(5)) - (1.25 * (6.0 + 0.5 + 0.02) + 0.125 + 0.1)).abs() < 1e-6);
+        let mixed = BatchShape {
+            decode_requests: 1,
+            prefill_requests: 1,
+            prefill_tokens: 4,
+            ..BatchShape::default()
+        };
+        let gpu = 6.5 + 0.504 + 0.25 + 0.4 + 0.004;
+        assert!((ms(timer.step_time(&mixed)) - (1.25 * gpu + 0.125 + 0.04)).abs() < 1e-6);
+    }
+
+    #[test]
+    fn large_mixed_steps_take_at_least_the_sustained_rate() {
+        let mut spec = spec();
+        spec.sustained =
+            Some(Sustained { above_tokens: 1000, token_ms: 0.01, provenance: spec.provenance.clone() });
+        let timer = StepTime::new(&spec, CudaGraphs::up_to(512), true).expect("the spec is good");
+        let step = |q: u64| {
+            let batch = BatchShape { prefill_requests: 1, prefill_tokens: q, ..BatchShape::default() };
+            (ms(timer.step_time(&batch)) - 0.125 - 0.02) / 1.25 - 0.4 - 0.001 * q as f64
+        };
+        let table = |q: f64| 8.5 + (q - 9.0) * 1.015 / 1015.0;
+        assert!((step(1000) - table(1000.0)).abs() < 1e-6, "up to `above_tokens` the table alone");
+        assert!((step(1001) - 10.01).abs() < 1e-6 && table(1001.0) < 10.01);
+        assert_eq!(
+            timer.decode_base(2000),
+            self::timer().decode_base(2000),
+            "decode-only steps do not take it"
+        );
+    }
+
+    #[test]
     fn sync_scheduling_has_a_host_cost_of_its_own() {
-        let sync = StepTime::new(&spec(), false).expect("the spec is good");
+        let sync = StepTime::new(&spec(), CudaGraphs::up_to(0), false).expect("the spec is good");
         assert!((ms(sync.decode_base(1)) - (1.25 * 5.504 + 8.0)).abs() < 1e-9);
     }
 
@@ -443,9 +343,9 @@ mod tests {
             ("decode_attention.context_token_ms", |s| s.decode_attention.context_token_ms = -1.0),
             ("prefill_attention.pair_ms", |s| s.prefill_attention.pair_ms = f64::INFINITY),
             ("gemm.tokens.0", |s| s.gemm.tokens[0] = 2),
-            ("gemm.mixed_ms", |s| drop(s.gemm.mixed_ms.pop())),
-            ("host_sync.requests", |s| s.host_sync.requests.clear()),
-            ("host.ms.1", |s| s.host.ms[1] = f64::NAN),
+            ("gemm.mixed_ms", |s| s.gemm.mixed_ms.truncate(3)),
+            ("host_sync.step_ms", |s| s.host_sync.step_ms = f64::NEG_INFINITY),
+            ("host.request_ms", |s| s.host.request_ms = f64::NAN),
             ("host.provenance.source", |s| s.host.provenance.source.clear()),
         ];
         for (key, change) in cases {

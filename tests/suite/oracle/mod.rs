@@ -7,9 +7,9 @@ mod hpa_timelines;
 mod keda_executor;
 mod keda_fallback;
 mod pod_deletion;
+mod promql;
 mod quantity_milli;
 mod vllm;
-mod promql;
 
 use flate2::read::GzDecoder;
 use std::fs::File;

@@ -8,34 +8,18 @@ use dryscale::serving::engine::{
 use dryscale::units::{Blocks, SimTime, Tokens};
 use dryscale::workload::{ContentId, Finish, Segment};
 use serde::Deserialize;
+use serde_json::Value;
 use std::collections::VecDeque;
 use std::fmt::Debug;
 
 #[derive(Deserialize)]
 struct Scenario {
     name: String,
-    config: Config,
+    config: serde_json::Map<String, Value>,
     requests: Vec<Client>,
     steps: Vec<Step>,
     per_request: Vec<Fate>,
     totals: Totals,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Config {
-    max_num_seqs: u32,
-    max_num_batched_tokens: u32,
-    block_size: u32,
-    num_gpu_blocks: u32,
-    enable_prefix_caching: bool,
-    enable_chunked_prefill: bool,
-    long_prefill_token_threshold: u32,
-    policy: String,
-    async_scheduling: bool,
-    max_model_len: u32,
-    scheduler_reserve_full_isl: bool,
-    watermark: f64,
 }
 
 #[derive(Deserialize)]
@@ -92,14 +76,17 @@ fn vllm_scheduler() {
     let Some(lines) = lines("vllm/scheduler.jsonl") else { return absent("vllm") };
     let mut tally = Tally::new("vllm");
     for line in lines {
-        let scenario: Scenario = serde_json::from_str(&line).expect("a scenario");
-        tally.record(replay(&scenario).map_err(|why| format!("{}: {why}", scenario.name)));
+        let outcome =
+            serde_json::from_str(&line).map_err(|e| e.to_string()).and_then(|scenario: Scenario| {
+                replay(&scenario).map_err(|why| format!("{}: {why}", scenario.name))
+            });
+        tally.record(outcome);
     }
     tally.finish();
 }
 
 fn replay(scenario: &Scenario) -> Result<(), String> {
-    let mut driver = Driver::new(scenario);
+    let mut driver = Driver::new(scenario)?;
     for want in &scenario.steps {
         let got = driver.step().ok_or_else(|| format!("ended before step {}", want.t))?;
         same(&format!("step {}", want.t), &got, want)?;
@@ -131,15 +118,15 @@ struct Driver<'a> {
 }
 
 impl<'a> Driver<'a> {
-    fn new(scenario: &'a Scenario) -> Self {
-        let config = scenario.config.resolve();
+    fn new(scenario: &'a Scenario) -> Result<Self, String> {
+        let (config, num_gpu_blocks) = configuration(scenario.config.clone())?;
         let mut arrivals: Vec<&Client> = scenario.requests.iter().collect();
         arrivals.sort_by_key(|client| (client.arrival_step, client.id));
         let mut aborts: Vec<(u64, u64)> =
             arrivals.iter().filter_map(|client| Some((client.abort_step?, client.id))).collect();
         aborts.sort_unstable();
-        Driver {
-            scheduler: Scheduler::new(config.clone(), Blocks(scenario.config.num_gpu_blocks)),
+        Ok(Driver {
+            scheduler: Scheduler::new(config.clone(), num_gpu_blocks),
             config,
             in_flight: VecDeque::new(),
             fates: arrivals.iter().map(|client| (client.id, None, None, None, 0, 0, None, None)).collect(),
@@ -147,7 +134,7 @@ impl<'a> Driver<'a> {
             aborts: aborts.into(),
             t: 0,
             totals: Totals::default(),
-        }
+        })
     }
 
     /// The next call of the engine; `None` when everything has arrived and left.
@@ -275,27 +262,19 @@ impl<'a> Driver<'a> {
     }
 }
 
-impl Config {
-    fn resolve(&self) -> EngineConfig {
-        let args = EngineArgs {
-            max_num_seqs: Some(self.max_num_seqs),
-            max_num_batched_tokens: Some(self.max_num_batched_tokens),
-            block_size: Some(self.block_size),
-            enable_prefix_caching: Some(self.enable_prefix_caching),
-            enable_chunked_prefill: Some(self.enable_chunked_prefill),
-            long_prefill_token_threshold: Some(self.long_prefill_token_threshold),
-            scheduling_policy: Some(
-                serde_json::from_value(self.policy.clone().into()).expect("a policy of vLLM"),
-            ),
-            async_scheduling: Some(self.async_scheduling),
-            scheduler_reserve_full_isl: Some(self.scheduler_reserve_full_isl),
-            watermark: Some(self.watermark),
-            ..EngineArgs::default()
-        };
-        let gpu = GpuClass { name: String::new(), memory_bytes: 0 };
-        let model = ModelLimits { max_model_len: Tokens(self.max_model_len) };
-        args.resolve(&gpu, &model).expect("vLLM took this configuration")
-    }
+/// The recorded settings are vLLM's engine arguments, but for two names.
+fn configuration(mut recorded: serde_json::Map<String, Value>) -> Result<(EngineConfig, Blocks), String> {
+    let mut take = |key: &str| recorded.remove(key).ok_or_else(|| format!("config has no {key}"));
+    let policy = take("policy")?;
+    let blocks = serde_json::from_value(take("num_gpu_blocks")?).map_err(|e| e.to_string())?;
+    let limits = ModelLimits {
+        max_model_len: serde_json::from_value(take("max_model_len")?).map_err(|e| e.to_string())?,
+    };
+    recorded.insert("scheduling_policy".to_owned(), policy);
+    let args: EngineArgs = serde_json::from_value(recorded.into()).map_err(|e| e.to_string())?;
+    let gpu = GpuClass { name: String::new(), memory_bytes: 0 };
+    let config = args.resolve(&gpu, &limits).map_err(|problem| problem.to_string())?;
+    Ok((config, Blocks(blocks)))
 }
 
 impl Client {
