@@ -320,7 +320,7 @@ fn bombs() {
     refusal("policy.yaml", format!("a: {}", "{a: ".repeat(1_000_000)).as_bytes(), "", None);
     refusal("policy.yaml", "- ".repeat(1_000_000).as_bytes(), "", None);
     refusal("policy.toml", format!("a = {}", "[".repeat(1_000_000)).as_bytes(), "this is not TOML", None);
-    refusal("policy.toml", format!("a = {}", "{a=".repeat(1_000_000)).as_bytes(), "this is not TOML", None);
+    refusal("policy.toml", format!("a = {}", "{a=".repeat(100_000)).as_bytes(), "this is not TOML", None);
     refusal("policy.toml", format!("[{}a]", "a.".repeat(1_000_000)).as_bytes(), "", None);
     refusal("policy.toml", format!("a = [{}]", "1,".repeat(5_000_000)).as_bytes(), "200000 values", None);
     refusal("policy.yaml", format!("a: [{}]", "1,".repeat(5_000_000)).as_bytes(), "20000 values", None);
