@@ -23,6 +23,7 @@ mod experiment;
 mod find;
 mod input_error;
 mod manifest;
+mod model;
 mod nearest;
 mod policy;
 mod set;
