@@ -260,7 +260,7 @@ impl Scheduler {
     /// waiting ones. Its answer so far is kept, and outputs in flight are still delivered.
     pub(super) fn preempt(&mut self, slot: Slot) {
         let request = &mut self.requests[slot.index()];
-        self.cache.free(&mut request.table);
+        self.cache.free_to_resume(&mut request.table, &request.content);
         request.status = Status::Preempted;
         request.computed = 0;
         request.placeholders = 0;
