@@ -287,6 +287,8 @@ impl Client {
             .prompt
             .iter()
             .map(|(kind, ident, n)| Segment { content: stream(kind, *ident), tokens: Tokens(*n) });
+        let mut prompt: Vec<Segment> = segments.collect();
+        prompt.pop_if(|last| last.content == own && !named.contains(&own));
         EngineRequest {
             id: RequestId(self.id),
             // arrival_time = arrival_step + id * 1e-6, in seconds; only its order counts.
