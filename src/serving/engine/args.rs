@@ -44,9 +44,9 @@ pub struct EngineArgs {
     pub scheduler_reserve_full_isl: Option<bool>,
     /// Default true.
     pub async_scheduling: Option<bool>,
-    /// Unfinished requests above which the API server answers 503; default none.
+    /// Unfinished requests at which the API server answers 503; default none.
     pub max_num_queued_reqs: Option<u32>,
-    /// Prompt tokens waiting for their first token from which the API server answers 503; default none.
+    /// Prompt tokens without a first token at which the API server answers 503; default none.
     pub max_num_queued_tokens: Option<u64>,
     /// Share of the GPU's memory for the engine, in 0..=1; default 0.92.
     pub gpu_memory_utilization: Option<f64>,
@@ -227,12 +227,18 @@ impl EngineArgs {
 fn check_together(config: &EngineConfig) -> Result<(), Problem> {
     let EngineConfig { max_model_len, max_num_batched_tokens, max_num_scheduled_tokens, .. } = config;
     let seqs = config.max_num_seqs;
-    if !config.enable_chunked_prefill && max_num_scheduled_tokens < max_model_len {
+    let budgets = [
+        ("max_num_batched_tokens", max_num_batched_tokens),
+        ("max_num_scheduled_tokens", max_num_scheduled_tokens),
+    ];
+    // vLLM checks the first only; with too small a second a long prompt would wait for ever.
+    if let Some((key, budget)) = budgets.into_iter().find(|(_, budget)| *budget < max_model_len)
+        && !config.enable_chunked_prefill
+    {
         return Err(Problem::key(
-            "max_num_batched_tokens",
+            key,
             format!(
-                "{max_num_scheduled_tokens} tokens a step hold no prompt of `max_model_len` {max_model_len} \
-                 without chunked prefill"
+                "{budget} tokens a step hold no prompt of `max_model_len` {max_model_len} without chunked prefill"
             ),
         )
         .help("raise it, lower `max_model_len`, or leave `enable_chunked_prefill` on"));
@@ -326,6 +332,10 @@ mod tests {
             ("max_num_seqs = 0", "max_num_seqs: must not be 0 (at least 1)"),
             ("max_num_batched_tokens = 100\nmax_num_seqs = 101", "is below `max_num_seqs` 101"),
             ("enable_chunked_prefill = false\nmax_num_batched_tokens = 4096", "without chunked prefill"),
+            (
+                "enable_chunked_prefill = false\nmax_model_len = 4096\nmax_num_scheduled_tokens = 512\nmax_num_seqs = 8",
+                "max_num_scheduled_tokens: 512 tokens a step hold no prompt",
+            ),
             ("max_model_len = 200000", "longer than the 131072 tokens"),
             ("max_num_active_seqs = 2000", "is above `max_num_seqs` 1024"),
             ("max_num_scheduled_tokens = 9000", "is above `max_num_batched_tokens` 8192"),

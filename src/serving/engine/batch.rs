@@ -4,7 +4,7 @@ use super::request::RequestId;
 use super::scheduler::Slot;
 use crate::units::{SimDuration, Tokens};
 
-/// The sums of one engine step from which its time follows (specs: the T2 form). All are exact integers.
+/// The sums of one engine step from which its time follows. All are exact integers.
 ///
 /// A request **prefills** in a step while tokens that were known when it was admitted are still to be computed: its
 /// prompt and, when it resumes after a preemption, the answer so far. The last chunk counts as prefill even where it

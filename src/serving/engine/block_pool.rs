@@ -14,9 +14,13 @@ const NULL: BlockId = 0;
 /// What a block without a hash, and the end of a list of equal blocks, bear.
 const NONE: u32 = 0;
 
+/// The hash of a block that is cached and that nobody can look up yet, see [`BlockPool::cache_unlisted`]. No block of
+/// contents hashes to it, nor to 0.
+const UNLISTED: u64 = 1;
+
 #[derive(Clone, Copy, Debug, Default)]
 struct Block {
-    /// Hash of its contents and all before them; 0 if it cannot be found.
+    /// Hash of its contents and all before them; 0 if it is not cached.
     hash: u64,
     /// How many requests hold it; a block in the free list has none.
     references: u32,
@@ -89,11 +93,11 @@ impl BlockPool {
         self.blocks[id as usize].references += 1;
     }
 
-    /// Makes the held block `id`, which has no hash yet, be found under `hash`, after others of that hash.
-    pub(super) fn register(&mut self, id: BlockId, hash: u64) {
-        debug_assert_eq!(self.blocks[id as usize].hash, 0);
-        self.blocks[id as usize].hash = hash;
-        self.blocks[id as usize].same = NONE;
+    /// Caches the held block `id`, which is not yet: it is found under `hash`, after others of that hash.
+    pub(super) fn cache(&mut self, id: BlockId, hash: u64) {
+        let block = &mut self.blocks[id as usize];
+        debug_assert!(block.hash <= UNLISTED && hash > UNLISTED);
+        (block.hash, block.same) = (hash, NONE);
         let same = self.by_hash.entry(hash).or_insert(Same { first: id, last: id });
         if same.last != id {
             self.blocks[same.last as usize].same = id;
@@ -101,8 +105,20 @@ impl BlockPool {
         }
     }
 
-    /// A request lets go of its blocks, last block first. Those that nobody holds any more become free: without a
-    /// hash at the front, in the order they come, to be taken next; with one at the back.
+    /// Caches the held block `id` without making it be found: it is evicted like any cached block, and costs no
+    /// place in the map for as long as only its holder could look it up.
+    pub(super) fn cache_unlisted(&mut self, id: BlockId) {
+        debug_assert_eq!(self.blocks[id as usize].hash, 0);
+        self.blocks[id as usize].hash = UNLISTED;
+    }
+
+    /// Whether `id` is cached and cannot be found.
+    pub(super) fn is_unlisted(&self, id: BlockId) -> bool {
+        self.hash(id) == UNLISTED
+    }
+
+    /// A request lets go of its blocks, last block first. Those that nobody holds any more become free: uncached ones
+    /// at the front, in the order they come, to be taken next; cached ones at the back.
     pub(super) fn release(&mut self, last_first: impl Iterator<Item = BlockId>) {
         let mut front = NULL;
         for id in last_first {
@@ -132,7 +148,7 @@ impl BlockPool {
         self.blocks[id as usize].references
     }
 
-    /// The hash under which `id` is found; 0 if it is not.
+    /// The hash under which `id` is found; 0 or 1 if it is not.
     pub(super) fn hash(&self, id: BlockId) -> u64 {
         self.blocks[id as usize].hash
     }
@@ -164,10 +180,10 @@ impl BlockPool {
     /// Takes `id` out of the map of contents.
     fn forget(&mut self, id: BlockId) {
         let Block { hash, same: successor, .. } = self.blocks[id as usize];
-        if hash == 0 {
+        self.blocks[id as usize].hash = 0;
+        if hash <= UNLISTED {
             return;
         }
-        self.blocks[id as usize].hash = 0;
         let Some(same) = self.by_hash.get_mut(&hash) else { return };
         if same.first == id {
             if successor == NONE {

@@ -47,9 +47,9 @@ pub struct EngineConfig {
     pub scheduler_reserve_full_isl: bool,
     /// Whether a step is scheduled while the one before it runs.
     pub async_scheduling: bool,
-    /// Unfinished requests above which the API server answers 503; `None`: no limit.
+    /// Unfinished requests at which the API server answers 503; `None`: no limit.
     pub max_num_queued_reqs: Option<u32>,
-    /// Prompt tokens of requests without a first token from which the API server answers 503; `None`: no limit.
+    /// Prompt tokens of requests without a first token at which the API server answers 503; `None`: no limit.
     pub max_num_queued_tokens: Option<u64>,
     /// Share of the GPU's memory that the engine takes; in 0..=1.
     pub gpu_memory_utilization: f64,

@@ -20,6 +20,7 @@ pub(super) struct Content {
     prompt_tokens: u32,
     own: RequestId,
     output: Option<ContentId>,
+    shared_tokens: u32,
 }
 
 /// The chained hashes of a request's leading blocks, computed as far as they were asked for.
@@ -59,7 +60,18 @@ impl Content {
         own: RequestId,
         output: Option<ContentId>,
     ) -> Self {
-        Content { prompt, prompt_tokens, own, output }
+        let shared = prompt.iter().fold(0u32, |sum, segment| sum.saturating_add(segment.tokens.get()));
+        let shared_tokens = match output {
+            Some(_) if shared >= prompt_tokens => u32::MAX,
+            _ => shared.min(prompt_tokens),
+        };
+        Content { prompt, prompt_tokens, own, output, shared_tokens }
+    }
+
+    /// How many tokens, from the first on, another request could begin with too. A block past them is found by its
+    /// own request only, when it resumes after a preemption.
+    pub(super) fn shared_tokens(&self) -> u32 {
+        self.shared_tokens
     }
 
     /// Moves `cursor` to the start of the next run, perhaps an empty one.
@@ -89,7 +101,7 @@ impl BlockHashes {
         self.cursor = Cursor::default();
     }
 
-    /// The hash of block `k` of `content`, in blocks of `block_size` tokens; never 0.
+    /// The hash of block `k` of `content`, in blocks of `block_size` tokens; never 0 or 1.
     pub(super) fn get(&mut self, content: &Content, block_size: u32, k: usize) -> u64 {
         while self.hashes.len() <= k {
             self.push_next(content, block_size);
@@ -112,7 +124,7 @@ impl BlockHashes {
             cursor.left -= tokens;
             missing -= tokens;
         }
-        self.hashes.push(hash.max(1));
+        self.hashes.push(hash.max(2));
     }
 }
 

@@ -49,7 +49,7 @@ pub trait Engine {
     fn next_event(&self) -> Option<SimTime>;
 
     /// Processes what is due at `now`, which must be [`Engine::next_event`]'s: outputs, then arrivals, then the next
-    /// pass or passes. What clients hear is added to `out`, in order of `at`.
+    /// pass or passes. What clients hear is added to `out`, in the order in which the engine acts.
     fn advance(&mut self, now: SimTime, out: &mut Vec<Output>);
 
     /// What the API process' `/metrics` shows.

@@ -12,8 +12,8 @@ use crate::units::Blocks;
 #[derive(Clone, Debug, Default)]
 pub(super) struct BlockTable {
     blocks: Vec<BlockId>,
-    /// How many of `blocks` can be found by their contents.
-    registered: u32,
+    /// How many of `blocks` are cached, from the first on.
+    cached: u32,
     hashes: BlockHashes,
 }
 
@@ -117,14 +117,14 @@ impl KvCache {
             self.pool.touch(block);
         }
         table.blocks.extend_from_slice(&self.hit);
-        table.registered = found;
+        table.cached = found;
         self.take(table, slots.saturating_sub(found));
-        self.register_full(table, content, computed.min(tokens));
+        self.cache_full(table, content, computed.min(tokens));
         true
     }
 
     /// Gives a running request room for `computed` of its `tokens` tokens; false, with nothing changed, if there are
-    /// too few free blocks. Blocks that this step fills are found from now on, before they are computed.
+    /// too few free blocks. Blocks that this step fills are cached from now on, before they are computed.
     pub(super) fn extend(
         &mut self,
         table: &mut BlockTable,
@@ -141,28 +141,44 @@ impl KvCache {
             }
             self.take(table, new);
         }
-        self.register_full(table, content, computed.min(tokens));
+        self.cache_full(table, content, computed.min(tokens));
         true
     }
 
-    /// Makes the blocks that the first `tokens` tokens fill be found.
-    pub(super) fn register_full(&mut self, table: &mut BlockTable, content: &Content, tokens: u32) {
+    /// Caches the blocks that the first `tokens` tokens fill (`cache_full_blocks`).
+    pub(super) fn cache_full(&mut self, table: &mut BlockTable, content: &Content, tokens: u32) {
         if !self.enable_prefix_caching {
             return;
         }
-        while (table.registered + 1) * self.block_size <= tokens {
-            let k = table.registered as usize;
-            let hash = table.hashes.get(content, self.block_size, k);
-            self.pool.register(table.blocks[k], hash);
-            table.registered += 1;
+        while (table.cached + 1) * self.block_size <= tokens {
+            let k = table.cached as usize;
+            table.cached += 1;
+            if table.cached * self.block_size <= content.shared_tokens() {
+                let hash = table.hashes.get(content, self.block_size, k);
+                self.pool.cache(table.blocks[k], hash);
+            } else {
+                self.pool.cache_unlisted(table.blocks[k]);
+            }
         }
     }
 
-    /// Takes back all that a request holds, its last block first, so that the tail of a chain is evicted first.
+    /// Takes back all that a request holds when it leaves, its last block first, so that the tail of a chain is
+    /// evicted first.
     pub(super) fn free(&mut self, table: &mut BlockTable) {
         self.pool.release(table.blocks.iter().rev().copied());
         table.blocks.clear();
-        table.registered = 0;
+        table.cached = 0;
+    }
+
+    /// The same for a request that will come again, and then looks for what only it can hold.
+    pub(super) fn free_to_resume(&mut self, table: &mut BlockTable, content: &Content) {
+        for k in 0..table.cached as usize {
+            let block = table.blocks[k];
+            if self.pool.is_unlisted(block) {
+                self.pool.cache(block, table.hashes.get(content, self.block_size, k));
+            }
+        }
+        self.free(table);
     }
 
     fn take(&mut self, table: &mut BlockTable, n: u32) {

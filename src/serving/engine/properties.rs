@@ -413,6 +413,26 @@ proptest! {
         prop_assert_eq!(stats, want);
     }
 
+    /// Blocks that only their own request could find are kept out of the map until it is preempted; those of texts
+    /// with a name never are.
+    #[test]
+    fn a_text_of_ones_own_is_a_text_that_nobody_else_names(load in load()) {
+        let mut named = load.clone();
+        for client in &mut named.requests {
+            let request = &mut client.request;
+            let shared: u32 = request.prompt.iter().map(|segment| segment.tokens.get()).sum();
+            let rest = Segment {
+                content: ContentId(1000 + request.id.0),
+                tokens: Tokens(request.prompt_tokens.get().saturating_sub(shared)),
+            };
+            request.prompt = request.prompt.iter().copied().chain([rest]).collect();
+            request.output_content = request.output_content.or(Some(ContentId(2000 + request.id.0)));
+        }
+        let (own, named) = (Naive::run(&load)?, Naive::run(&named)?);
+        prop_assert_eq!(own.outputs, named.outputs);
+        prop_assert_eq!((own.prefix_cache, own.steps), (named.prefix_cache, named.steps));
+    }
+
     #[test]
     fn every_request_gets_what_it_asked_for(load in load()) {
         let naive = Naive::run(&load)?;

@@ -151,13 +151,9 @@ impl Scheduler {
             arrival_time: request.arrival_time,
             preemptions: 0,
         };
-        let id = request.id;
-        let waiting = |slot| Waiting { slot, ..request.as_waiting() };
-        let slot = match self.vacant.pop() {
-            Some(slot) => slot,
-            None => Slot(self.requests.len() as u32),
-        };
-        self.waiting.push(waiting(slot));
+        let slot = self.vacant.pop().unwrap_or(Slot(self.requests.len() as u32));
+        self.slots.insert(request.id, slot);
+        self.waiting.push(request.as_waiting(slot));
         match self.requests.get_mut(slot.index()) {
             Some(old) => {
                 let mut table = std::mem::take(&mut old.table);
@@ -166,7 +162,6 @@ impl Scheduler {
             }
             None => self.requests.push(request),
         }
-        self.slots.insert(id, slot);
         slot
     }
 
@@ -258,27 +253,30 @@ impl Scheduler {
         if self.config.scheduling_policy == SchedulingPolicy::Fcfs {
             return Some(last);
         }
-        (0..=last).max_by_key(|&index| self.requests[self.running[index].index()].as_waiting())
+        let place = |index: usize| {
+            let slot = self.running[index];
+            self.requests[slot.index()].as_waiting(slot)
+        };
+        (0..=last).max_by_key(|&index| place(index))
     }
 
     /// Takes seat and blocks from a running request, already taken from `running`, and puts it back in front of the
     /// waiting ones. Its answer so far is kept, and outputs in flight are still delivered.
     pub(super) fn preempt(&mut self, slot: Slot) {
         let request = &mut self.requests[slot.index()];
-        self.cache.free(&mut request.table);
+        self.cache.free_to_resume(&mut request.table, &request.content);
         request.status = Status::Preempted;
         request.computed = 0;
         request.placeholders = 0;
         request.stale = request.in_flight;
         request.preemptions += 1;
-        let waiting = Waiting { slot, ..request.as_waiting() };
-        self.waiting.push_front(waiting);
+        self.waiting.push_front(request.as_waiting(slot));
     }
 }
 
 impl Request {
-    /// Its place in the waiting queue; the slot is to be filled in.
-    pub(super) fn as_waiting(&self) -> Waiting {
-        Waiting { priority: self.priority, arrival_time: self.arrival_time, id: self.id, slot: Slot(0) }
+    /// Its place in the waiting queue.
+    pub(super) fn as_waiting(&self, slot: Slot) -> Waiting {
+        Waiting { priority: self.priority, arrival_time: self.arrival_time, id: self.id, slot }
     }
 }

@@ -42,7 +42,7 @@ impl Scheduler {
                 request.placeholders -= u32::from(!stale);
                 if running {
                     let delivered = request.computed - request.placeholders;
-                    self.cache.register_full(&mut request.table, &request.content, delivered);
+                    self.cache.cache_full(&mut request.table, &request.content, delivered);
                 }
             }
             outputs.push(TokenOutput { id: scheduled.id, slot: scheduled.slot, finish });

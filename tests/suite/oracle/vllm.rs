@@ -9,7 +9,7 @@ use dryscale::units::{Blocks, SimTime, Tokens};
 use dryscale::workload::{ContentId, Finish, Segment};
 use serde::Deserialize;
 use serde_json::Value;
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::fmt::Debug;
 
 #[derive(Deserialize)]
@@ -111,6 +111,7 @@ struct Driver<'a> {
     scheduler: Scheduler,
     in_flight: VecDeque<Batch>,
     arrivals: VecDeque<&'a Client>,
+    named: HashSet<ContentId>,
     aborts: VecDeque<(u64, u64)>,
     t: u64,
     fates: Vec<Fate>,
@@ -130,6 +131,7 @@ impl<'a> Driver<'a> {
             config,
             in_flight: VecDeque::new(),
             fates: arrivals.iter().map(|client| (client.id, None, None, None, 0, 0, None, None)).collect(),
+            named: arrivals.iter().flat_map(|client| client.others_texts()).collect(),
             arrivals: arrivals.into(),
             aborts: aborts.into(),
             t: 0,
@@ -178,7 +180,7 @@ impl<'a> Driver<'a> {
 
     fn add_arrivals(&mut self, step: &mut Step) {
         while let Some(client) = self.arrivals.front().filter(|client| client.arrival_step <= self.t) {
-            self.scheduler.add_request(&client.request());
+            self.scheduler.add_request(&client.request(&self.named));
             step.arr.push(client.id);
             self.arrivals.pop_front();
         }
@@ -278,16 +280,20 @@ fn configuration(mut recorded: serde_json::Map<String, Value>) -> Result<(Engine
 }
 
 impl Client {
-    fn request(&self) -> EngineRequest {
+    /// Gives names to the texts that another request begins with; the rest is the request's own.
+    fn request(&self, named: &HashSet<ContentId>) -> EngineRequest {
+        let own = stream("U", self.id);
+        let segments = self
+            .prompt
+            .iter()
+            .map(|(kind, ident, n)| Segment { content: stream(kind, *ident), tokens: Tokens(*n) });
+        let mut prompt: Vec<Segment> = segments.collect();
+        prompt.pop_if(|last| last.content == own && !named.contains(&own));
         EngineRequest {
             id: RequestId(self.id),
             // arrival_time = arrival_step + id * 1e-6, in seconds; only its order counts.
             arrival_time: SimTime::from_ps(self.arrival_step * 1_000_000_000_000 + self.id * 1_000_000),
-            prompt: self
-                .prompt
-                .iter()
-                .map(|(kind, ident, n)| Segment { content: stream(kind, *ident), tokens: Tokens(*n) })
-                .collect(),
+            prompt: prompt.into(),
             prompt_tokens: Tokens(self.prompt_len),
             output_tokens: Tokens(self.output_len),
             finish: self.finish,
@@ -295,10 +301,16 @@ impl Client {
                 Finish::Length => self.output_len,
                 Finish::Eos => self.output_len + 1000,
             })),
-            output_content: Some(stream("O", self.id)),
+            output_content: Some(stream("O", self.id)).filter(|answer| named.contains(answer)),
             priority: self.priority,
             measured: false,
         }
+    }
+
+    /// The texts of its prompt that are not its own.
+    fn others_texts(&self) -> impl Iterator<Item = ContentId> {
+        let own = stream("U", self.id);
+        self.prompt.iter().map(|(kind, ident, _)| stream(kind, *ident)).filter(move |text| *text != own)
     }
 }
 
