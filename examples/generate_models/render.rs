@@ -273,8 +273,14 @@ fn step_limits(roofline: &Roofline<'_>) -> String {
             line(&host.provenance)
         )
     };
+    let mixed = typical::mixed_attention(roofline);
     let floor = typical::cpu_floor();
-    let mut text = host("host", typical::host(roofline)) + &host("host_sync", typical::host_sync());
+    let mut text = format!(
+        "[step_time.mixed_attention]\ndecode_request_ms = {:?}\n{}\n",
+        mixed.decode_request_ms,
+        line(&mixed.provenance)
+    );
+    text += &(host("host", typical::host(roofline)) + &host("host_sync", typical::host_sync()));
     let _ = write!(
         text,
         "[step_time.cpu_floor]\nstep_ms = {:?}\nrequest_ms = {:?}\n{}\n",
@@ -285,9 +291,8 @@ fn step_limits(roofline: &Roofline<'_>) -> String {
     if let Some(sustained) = typical::sustained(roofline) {
         let _ = write!(
             text,
-            "[step_time.sustained]\nabove_tokens = {}\nbase_ms = {:?}\ntoken_ms = {:?}\n{}\n",
+            "[step_time.sustained]\nabove_tokens = {}\ntoken_ms = {:?}\n{}\n",
             sustained.above_tokens,
-            sustained.base_ms,
             sustained.token_ms,
             line(&sustained.provenance)
         );

@@ -166,7 +166,7 @@ fn estimates_meet_the_tables_that_they_do_not_see() {
     }
     assert_eq!(medians.len(), 60);
     let (middle, most) = (quantile(medians.clone(), 0.5), quantile(medians, 0.9));
-    assert!(middle < 0.03 && most < 0.105, "median error {middle}, nine of ten below {most}");
+    assert!(middle < 0.032 && most < 0.105, "median error {middle}, nine of ten below {most}");
 }
 
 #[test]

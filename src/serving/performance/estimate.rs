@@ -209,6 +209,7 @@ fn file_of(
             fit: None,
             decode_attention,
             prefill_attention,
+            mixed_attention: typical::mixed_attention(target),
             host: typical::host(target),
             host_sync: typical::host_sync(),
             cpu_floor: typical::cpu_floor(),

@@ -50,8 +50,6 @@ pub struct SustainedRate {
     pub above_tokens: u32,
     /// Share of the peak of the weights' format.
     pub peak_share: f64,
-    /// Fixed part of a step, in ms for 10^9 parameters of the linear layers on the GPU.
-    pub base_ms_per_billion: f64,
     /// Where it comes from.
     pub provenance: Provenance,
 }
@@ -122,7 +120,6 @@ impl SustainedRate {
             return Err(Problem::key("peak_share", format!("{} is no share of a peak", self.peak_share))
                 .help("above 0 and at most 2"));
         }
-        super::piecewise::number("base_ms_per_billion", self.base_ms_per_billion)?;
         self.provenance.check()
     }
 }

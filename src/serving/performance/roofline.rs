@@ -254,23 +254,117 @@ impl Roofline<'_> {
         Gemm { tokens: KNOTS.to_vec(), decode_ms: column(true), mixed_ms: column(false) }
     }
 
-    /// The line of a GPU at its power limit, where its rate is known: fixed part and part for each token, in ms.
-    pub fn sustained_ms(&self) -> Option<(f64, f64)> {
+    /// What each token takes on a GPU at its power limit, where its rate is known, in ms.
+    pub fn sustained_token_ms(&self) -> Option<f64> {
         let rate = self.gpu.sustained.as_ref()?;
         let peak = match (self.dtype, self.gpu.fp8_tflops) {
             (Dtype::Fp8, Some(fp8)) => fp8,
             _ => self.gpu.bf16_tflops,
         };
-        let passed = self.passed_parameters();
-        Some((
-            rate.base_ms_per_billion * passed / 1e9,
-            2.0 * passed / (rate.peak_share * peak * 1e12) * MS_PER_S,
-        ))
+        Some(2.0 * self.passed_parameters() / (rate.peak_share * peak * 1e12) * MS_PER_S)
     }
 
     /// Whether a table says more than twice what the roofline does for a single token: then its kernels were not those that vLLM
     /// would choose, and nothing is estimated from it.
     pub fn doubts(&self, table: &Gemm) -> bool {
         table.decode_ms.first().is_some_and(|ms| *ms > 2.0 * self.gemm_ms(1, true))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KNOWN: &str = "provenance = { kind = 'assumed', date = '2026-11-23', source = 'a test' }";
+
+    fn architecture() -> Architecture {
+        toml::from_str(&format!(
+            "publisher = 'a'\nlayers = 10\nhidden = 1000\nheads = 10\nkv_heads = 5\nhead_dim = 100\nintermediate = 4000
+            vocab = 10000\nparameters_billion = 0.17\ntied_embeddings = false\nmax_model_len = 4096\n{KNOWN}"
+        ))
+        .expect("the architecture reads")
+    }
+
+    /// Everything at its peak, times simply added.
+    fn ideal() -> Efficiency {
+        toml::from_str(&format!(
+            "memory = 1.0\ngemm = 1.0\nexperts = 1.0\nmxfp4_experts = 1.0\nfp8 = 1.0\nnorm = 1.0\nactivations = 10.0
+            layer_ms = 0.0\nall_reduce_ms = 0.0\nlink = 1.0\ndecode_attention = 1.0\ndecode_layer_ms = 0.0
+            decode_traffic = 0.0\nprefill_attention = 1.0\nprefill_layer_ms = 0.0\nprefill_traffic = 0.0\n{KNOWN}"
+        ))
+        .expect("the efficiency reads")
+    }
+
+    fn gpu() -> Gpu {
+        toml::from_str(&format!(
+            "name = 'x'\nmemory_gib = 80.0\nbf16_tflops = 100.0\nmemory_gb_per_s = 1000.0\nlink_gb_per_s = 200.0
+            shared_link = false\ncuda_graph_tokens_max = 512\ngraph_capture_factor = 1.0\nroofline = 'itself'\n{KNOWN}
+            [sustained]\nabove_tokens = 1024\npeak_share = 0.5\nbase_ms_per_billion = 2.0\n{KNOWN}
+            [price]\nper_gpu_hour = 1.0\ncurrency = 'USD'\n{KNOWN}"
+        ))
+        .expect("the GPU reads")
+    }
+
+    #[test]
+    fn an_ideal_gpu_takes_bytes_over_bandwidth_and_operations_over_peak() {
+        let (architecture, gpu, efficiency) = (architecture(), gpu(), ideal());
+        let one = Roofline {
+            architecture: &architecture,
+            gpu: &gpu,
+            efficiency: &efficiency,
+            tp: 1,
+            dtype: Dtype::Bf16,
+        };
+        // A layer has 3 M parameters in attention and 12 M in the feed-forward part; the output layer 10 M.
+        let (memory, arithmetic) = (320e6 / 1e9, 2.0 * 160e6 / 1e11);
+        // 4000 + 2000 + 12000 numbers a layer, at ten times the bandwidth.
+        let activations = 2.0 * 10.0 * 18_000.0 / 1e10;
+        assert!((one.gemm_ms(1, true) - (memory + arithmetic + activations)).abs() < 1e-9);
+        let mixed = memory + 100.0 * (2.0 * 150e6 / 1e11 + activations) + 2.0 * 10e6 / 1e11;
+        assert!((one.gemm_ms(100, false) - mixed).abs() < 1e-9, "one row of logits");
+        assert!((one.decode_attention(2).context_token_ms - 20_000.0 / 1e9).abs() < 1e-15);
+        assert!((one.prefill_attention().pair_ms - 4.0 * 10.0 * 1000.0 / 1e11).abs() < 1e-15);
+        let token = one.sustained_token_ms().expect("the rate is known");
+        assert!((token - 2.0 * 150e6 / 0.5e11).abs() < 1e-12);
+    }
+
+    #[test]
+    fn gpus_share_the_work_and_pay_for_the_all_reduce() {
+        let (architecture, mut gpu, efficiency) = (architecture(), gpu(), ideal());
+        let time = |gpu: &Gpu, tp| {
+            let roofline = Roofline {
+                architecture: &architecture,
+                gpu,
+                efficiency: &efficiency,
+                tp,
+                dtype: Dtype::Bf16,
+            };
+            roofline.gemm_ms(64, true)
+        };
+        // The residual stream is on each GPU; half of the rest; and 2 x 10 rings of 64 x 1000 x 2 bytes over 100 GB/s.
+        let residual = 64.0 * 2.0 * 10.0 * 4000.0 / 1e10;
+        let ring = 20.0 * 64.0 * 2000.0 / 1e8;
+        // Five key/value heads on two GPUs are two on each.
+        let heads = 64.0 * 2.0 * 10.0 * 2.0 * 0.5 * 100.0 / 1e10;
+        assert!((time(&gpu, 2) - (time(&gpu, 1) + residual) / 2.0 - ring + heads).abs() < 1e-9);
+        let (nvlink, alone) = (time(&gpu, 5), time(&gpu, 1));
+        gpu.shared_link = true;
+        assert!(time(&gpu, 5) > nvlink && time(&gpu, 1) == alone, "four others share the link");
+    }
+
+    #[test]
+    fn a_table_far_above_the_roofline_is_in_doubt() {
+        let (architecture, gpu, efficiency) = (architecture(), gpu(), ideal());
+        let one = Roofline {
+            architecture: &architecture,
+            gpu: &gpu,
+            efficiency: &efficiency,
+            tp: 1,
+            dtype: Dtype::Bf16,
+        };
+        let mut table = one.gemm();
+        assert!(!one.doubts(&table));
+        table.decode_ms[0] *= 2.1;
+        assert!(one.doubts(&table));
     }
 }

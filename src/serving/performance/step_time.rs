@@ -4,14 +4,15 @@
 //! N = B + sum q tokens and R requests in all:
 //!
 //! ```text
-//! T = max( alpha * [ G(N) + [B > 0] (d0 + d1 B + d2 S) + [prefill] (p0 + p1 sum q + p2 sum q (p + q/2)) ] + h0 + h1 R,
-//!          F(R) )
+//! T = max( alpha * [ G(N) + [B > 0] (d0 + d1 B + d2 S) + [prefill] (p0 + p1 sum q + p2 sum q (p + q/2) + m B) ]
+//!            + h0 + h1 R,  F(R) )
 //! ```
 //!
 //! G is a staircase: matrix products fill whole tiles and waves, so 1025 tokens take 12 % longer than 1024. Its knots lie on
 //! both sides of each edge. It has two columns, for steps that only decode and for mixed ones, and is read at the size of the
 //! CUDA graph to which the batch is [padded](CudaGraphs). In mixed steps of more than some tokens it is at least the
-//! [sustained](super::step_time_spec::Sustained) line, where that is known.
+//! [sustained](super::step_time_spec::Sustained) rate, where that is known; and a request that decodes costs
+//! [more](super::step_time_spec::MixedAttention) there.
 //!
 //! Times are integer picoseconds. For a decode-only step everything that does not depend on S is rounded once for each B, and
 //! d2 is an integer, so that a run of steps has a closed form: `T(B, S) = max(A(B) + D S, F(B))`.
@@ -51,9 +52,10 @@ struct Parts {
     graphs: CudaGraphs,
     decode: Piecewise,
     mixed: Piecewise,
-    /// Above so many tokens, a mixed step's G is at least the second plus the third times its tokens.
-    sustained: (u64, f64, f64),
+    /// Above so many tokens, a mixed step's G is at least so much for each of them.
+    sustained: (u64, f64),
     decode_attention: DecodeAttention,
+    mixed_decode_request: f64,
     host_step: f64,
     host_request: f64,
     floor_step: f64,
@@ -76,15 +78,15 @@ impl StepTime {
         let gemm = &spec.gemm;
         let host = if async_scheduling { &spec.host } else { &spec.host_sync };
         let prefill = &spec.prefill_attention;
-        let line = spec.sustained.as_ref();
+        let rate = spec.sustained.as_ref();
         let parts = Parts {
             alpha: spec.alpha,
             graphs,
             decode: Piecewise::new(&gemm.tokens, "gemm.tokens", &gemm.decode_ms, "gemm.decode_ms")?,
             mixed: Piecewise::new(&gemm.tokens, "gemm.tokens", &gemm.mixed_ms, "gemm.mixed_ms")?,
-            sustained: line
-                .map_or((0, 0.0, 0.0), |line| (line.above_tokens.into(), line.base_ms, line.token_ms)),
+            sustained: rate.map_or((0, 0.0), |rate| (rate.above_tokens.into(), rate.token_ms)),
             decode_attention: spec.decode_attention,
+            mixed_decode_request: spec.mixed_attention.decode_request_ms,
             host_step: host.step_ms,
             host_request: host.request_ms,
             floor_step: spec.cpu_floor.step_ms,
@@ -145,15 +147,16 @@ impl Parts {
     fn mixed_base(&self, batch: &BatchShape, requests: u64) -> u64 {
         let decoding = u64::from(batch.decode_requests);
         let tokens = decoding.saturating_add(batch.prefill_tokens);
-        let gpu = self.mixed(tokens) + self.decode_attention(decoding);
+        let beside_prefill = self.mixed_decode_request * decoding as f64;
+        let gpu = self.mixed(tokens) + self.decode_attention(decoding) + beside_prefill;
         picoseconds(self.alpha * gpu + self.host(requests))
     }
 
     /// G of a step that prefills.
     fn mixed(&self, tokens: u64) -> f64 {
         let table = self.mixed.value(self.graphs.padded(tokens));
-        let (above, base, token) = self.sustained;
-        if tokens > above { table.max(base + token * tokens as f64) } else { table }
+        let (above, token) = self.sustained;
+        if tokens > above { table.max(token * tokens as f64) } else { table }
     }
 
     /// Decode attention without what the contexts add.
@@ -206,6 +209,7 @@ mod tests {
         decode_attention = { step_ms = 0.5, request_ms = 0.004, context_token_ms = 5.00003e-5 }
         prefill_attention = { step_ms = 0.4, token_ms = 0.001, pair_ms = 3.0e-7 }
         cpu_floor = { step_ms = 3.0, request_ms = 0.5, provenance = { kind = 'assumed', date = '2026-11-23', source = 'a test' } }
+        mixed_attention = { decode_request_ms = 0.25, provenance = { kind = 'assumed', date = '2026-11-23', source = 'a test' } }
         [host]
         step_ms = 0.125
         request_ms = 0.02
@@ -256,7 +260,7 @@ mod tests {
             // q = 7 on top of p = 100: pairs = 7 * 103.5.
             prefill_pairs_x2: 1449,
         };
-        let gpu = 8.5 + 0.5 + 0.008 + 300.0 * 5.000_03e-5 + 0.4 + 0.007 + 724.5 * 3e-7;
+        let gpu = 8.5 + 0.5 + 0.008 + 0.5 + 300.0 * 5.000_03e-5 + 0.4 + 0.007 + 724.5 * 3e-7;
         let expected = 1.25 * gpu + 0.06 + 0.125;
         assert!((ms(timer().step_time(&batch)) - expected).abs() < 1e-6);
         let alone = BatchShape { decode_requests: 0, decode_context: 0, prefill_tokens: 9, ..batch };
@@ -300,19 +304,15 @@ mod tests {
             prefill_tokens: 4,
             ..BatchShape::default()
         };
-        let gpu = 6.5 + 0.504 + 0.4 + 0.004;
+        let gpu = 6.5 + 0.504 + 0.25 + 0.4 + 0.004;
         assert!((ms(timer.step_time(&mixed)) - (1.25 * gpu + 0.125 + 0.04)).abs() < 1e-6);
     }
 
     #[test]
-    fn large_mixed_steps_take_at_least_the_sustained_line() {
+    fn large_mixed_steps_take_at_least_the_sustained_rate() {
         let mut spec = spec();
-        spec.sustained = Some(Sustained {
-            above_tokens: 1000,
-            base_ms: 7.0,
-            token_ms: 0.003,
-            provenance: spec.provenance.clone(),
-        });
+        spec.sustained =
+            Some(Sustained { above_tokens: 1000, token_ms: 0.01, provenance: spec.provenance.clone() });
         let timer = StepTime::new(&spec, CudaGraphs::up_to(512), true).expect("the spec is good");
         let step = |q: u64| {
             let batch = BatchShape { prefill_requests: 1, prefill_tokens: q, ..BatchShape::default() };
@@ -320,7 +320,7 @@ mod tests {
         };
         let table = |q: f64| 8.5 + (q - 9.0) * 1.015 / 1015.0;
         assert!((step(1000) - table(1000.0)).abs() < 1e-6, "up to `above_tokens` the table alone");
-        assert!((step(1001) - 10.003).abs() < 1e-6 && table(1001.0) < 10.003);
+        assert!((step(1001) - 10.01).abs() < 1e-6 && table(1001.0) < 10.01);
         assert_eq!(
             timer.decode_base(2000),
             self::timer().decode_base(2000),

@@ -21,6 +21,8 @@ pub struct StepTimeSpec {
     pub decode_attention: DecodeAttention,
     /// Prefill attention.
     pub prefill_attention: PrefillAttention,
+    /// What a decoding request costs more in a mixed step.
+    pub mixed_attention: MixedAttention,
     /// What the CPU adds under async scheduling, vLLM's default.
     pub host: HostCost,
     /// What the CPU adds under sync scheduling.
@@ -79,6 +81,19 @@ pub struct PrefillAttention {
     pub pair_ms: f64,
 }
 
+/// Attention of the requests that decode while others prefill.
+///
+/// A mixed step does not run from the CUDA graph and the kernel that decode-only steps have. One kernel serves both kinds of
+/// requests: each of those that decode takes a tile made for many query tokens, in each layer and for each KV head.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MixedAttention {
+    /// m: for each request that decodes in a step with prefill, on top of its [`DecodeAttention`].
+    pub decode_request_ms: f64,
+    /// Where it comes from.
+    pub provenance: Provenance,
+}
+
 /// The matrix products of a GPU at its power limit.
 ///
 /// Kernel tables are made of kernels that run alone. A server that prefills without pause sits at its power limit: clocks fall,
@@ -89,11 +104,9 @@ pub struct PrefillAttention {
 pub struct Sustained {
     /// Mixed steps with more tokens than this are concerned.
     pub above_tokens: u32,
-    /// Fixed part.
-    pub base_ms: f64,
-    /// Part for each token of the step.
+    /// For each token of the step.
     pub token_ms: f64,
-    /// Where the line comes from.
+    /// Where the rate comes from.
     pub provenance: Provenance,
 }
 
@@ -128,6 +141,7 @@ impl StepTimeSpec {
     /// As [`StepTime::new`], and for a provenance that is none.
     pub fn check(&self) -> Result<(), Problem> {
         let tables = [
+            ("mixed_attention", &self.mixed_attention.provenance),
             ("host", &self.host.provenance),
             ("host_sync", &self.host_sync.provenance),
             ("cpu_floor", &self.cpu_floor.provenance),
@@ -157,8 +171,8 @@ impl StepTimeSpec {
             ("host.request_ms", self.host.request_ms),
             ("host_sync.step_ms", self.host_sync.step_ms),
             ("host_sync.request_ms", self.host_sync.request_ms),
-            ("sustained.base_ms", self.sustained.as_ref().map_or(0.0, |line| line.base_ms)),
-            ("sustained.token_ms", self.sustained.as_ref().map_or(0.0, |line| line.token_ms)),
+            ("mixed_attention.decode_request_ms", self.mixed_attention.decode_request_ms),
+            ("sustained.token_ms", self.sustained.as_ref().map_or(0.0, |rate| rate.token_ms)),
         ];
         for (key, value) in coefficients {
             number(key, value)?;
