@@ -22,7 +22,6 @@ use promql_parser::parser::{
 };
 use regex::Regex;
 use rustc_hash::FxHashMap;
-use std::time::{Duration, SystemTime};
 
 /// The longest range, offset or step: a hundred years.
 const DURATION_MAX_MS: i64 = 100 * 365 * 86_400_000;
@@ -142,13 +141,13 @@ impl<'s> Lowering<'s> {
     }
 
     fn matrix(&mut self, read: &MatrixSelector) -> Result<Range, Problem> {
-        let range = self.milliseconds(read.range)?;
+        let range = self.milliseconds(read.range.as_millis())?;
         Ok(Range::Select { selector: self.selector(&read.vs, range)?, range })
     }
 
     fn subquery(&mut self, read: &SubqueryExpr) -> Result<Range, Problem> {
-        let range = self.milliseconds(read.range)?;
-        let step = read.step.map(|step| self.milliseconds(step)).transpose()?;
+        let range = self.milliseconds(read.range.as_millis())?;
+        let step = read.step.map(|step| self.milliseconds(step.as_millis())).transpose()?;
         let shift = self.shift(read.at.as_ref(), read.offset.as_ref())?;
         let each = step.unwrap_or(self.options.evaluation_interval.as_millis() as i64).max(1);
         let inner = self.scope.inside(shift, range, each);
@@ -170,39 +169,39 @@ impl<'s> Lowering<'s> {
         let at = match at {
             None => At::Now,
             Some(AtModifier::Start | AtModifier::End) => At::Query,
-            Some(AtModifier::At(time)) => At::Fixed(self.instant(*time)?),
+            Some(fixed) => At::Fixed(self.instant(fixed)?),
         };
         let offset = match offset {
             None => 0,
-            Some(Offset::Pos(back)) => self.milliseconds(*back)?,
-            Some(Offset::Neg(forward)) => -self.milliseconds(*forward)?,
+            Some(Offset::Pos(back)) => self.milliseconds(back.as_millis())?,
+            Some(Offset::Neg(forward)) => -self.milliseconds(forward.as_millis())?,
         };
         Ok(Shift { at, offset })
     }
 
-    fn milliseconds(&self, duration: Duration) -> Result<i64, Problem> {
-        let ms = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
-        if ms > DURATION_MAX_MS {
-            return Err(self
-                .source
-                .problem((0, self.source.text.len()), "a duration is longer than a hundred years"));
+    fn milliseconds(&self, duration: u128) -> Result<i64, Problem> {
+        let whole = (0, self.source.text.len());
+        match i64::try_from(duration) {
+            Ok(0) => Err(self.source.problem(whole, "a duration is shorter than a millisecond")),
+            Ok(ms) if ms <= DURATION_MAX_MS => Ok(ms),
+            _ => Err(self.source.problem(whole, "a duration is longer than a hundred years")),
         }
-        if ms == 0 {
-            return Err(self
-                .source
-                .problem((0, self.source.text.len()), "a duration is shorter than a millisecond"));
-        }
-        Ok(ms)
     }
 
-    fn instant(&self, time: SystemTime) -> Result<i64, Problem> {
-        let (sign, distance) = match time.duration_since(SystemTime::UNIX_EPOCH) {
+    /// Milliseconds since 1970 of `@ seconds`.
+    fn instant(&self, at: &AtModifier) -> Result<i64, Problem> {
+        let too_far = || self.source.problem(self.source.span_of_sign("@"), "the instant is too far away");
+        // The parser keeps instants of the system's clock; its own `@ 0` is where they count from.
+        let (AtModifier::At(time), Ok(AtModifier::At(zero))) = (at, AtModifier::try_from(0.0)) else {
+            return Err(too_far());
+        };
+        let (sign, distance) = match time.duration_since(zero) {
             Ok(after) => (1, after),
             Err(before) => (-1, before.duration()),
         };
         match i64::try_from(distance.as_millis()) {
             Ok(ms) if ms <= 100 * DURATION_MAX_MS => Ok(sign * ms),
-            _ => Err(self.source.problem(self.source.span_of_sign("@"), "the instant is too far away")),
+            _ => Err(too_far()),
         }
     }
 

@@ -7,11 +7,12 @@
 //! ```
 //!
 //! The semantics are Prometheus' (promql/engine.go, functions.go, quantile.go) for float samples; native histograms, which
-//! vLLM does not expose, are left out. [`functions::FUNCTIONS`] and [`aggregation::Aggregator`] are what is supported.
+//! vLLM does not expose, are left out. The tables in `functions` and `aggregation` are what is supported.
 
 mod aggregation;
 mod binary;
 mod eval;
+mod explain;
 mod functions;
 mod lower;
 mod matcher;

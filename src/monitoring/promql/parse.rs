@@ -1,10 +1,10 @@
-//! Text to syntax tree, with every error at its place.
+//! Text to syntax tree.
 //!
 //! The grammar is the crate promql-parser's. It recurses, and it panics on numbers that no duration can hold, so what
-//! reaches it is bounded here first; and it has no places in its errors, so they are found again here.
+//! reaches it is bounded here first.
 
-use super::functions;
-use super::place::{Kind, Source, Token};
+use super::explain::explain;
+use super::place::{Kind, Source};
 use super::semantics::Semantics;
 use crate::problem::Problem;
 use promql_parser::parser::{self, Expr};
@@ -18,12 +18,6 @@ const DEPTH_MAX: usize = 128;
 /// The longest range, offset or step, in digits of each of its numbers: nine digits of milliseconds are eleven days, of
 /// seconds 31 years.
 const DURATION_DIGITS_MAX: usize = 9;
-
-/// The longest query, in tokens, whose first wrong token is looked for: each try is a parse of its own.
-const EXPLAINED_MAX: usize = 400;
-
-/// What the parser says where the grammar does not fit, without a place.
-const INVALID: &str = "invalid promql query";
 
 /// The tree of `source`.
 pub(super) fn parse(source: &Source<'_>, rules: &Semantics) -> Result<Expr, Problem> {
@@ -124,167 +118,34 @@ fn depth(source: &Source<'_>) -> usize {
 
 /// Refuses numbers that the parser would panic on or silently take for nothing, and durations where a release wants numbers.
 fn check_numbers(source: &Source<'_>, rules: &Semantics) -> Result<(), Problem> {
+    let (mut in_range, mut after_offset) = (false, false);
     for token in &source.tokens {
         let text = source.of(*token);
         let infinite = text.eq_ignore_ascii_case("nan") || text.eq_ignore_ascii_case("inf");
-        if token.kind != Kind::Number && !infinite {
-            continue;
-        }
-        let hex = text.starts_with("0x") || text.starts_with("0X");
-        let is_duration = !hex && text.ends_with(['s', 'm', 'h', 'd', 'w', 'y']);
-        let digits = text.split(|c: char| !c.is_ascii_digit()).map(str::len).max().unwrap_or(0);
-        let odd =
-            digits > DURATION_DIGITS_MAX || infinite || hex || !is_duration && text.contains(['e', 'E']);
-        if !odd && (!is_duration || rules.durations_are_numbers) {
-            continue;
-        }
-        let span = (token.start, token.end);
-        match stands_for_time(source, *token) {
-            true if digits > DURATION_DIGITS_MAX => {
-                return Err(source.problem(span, format!("`{text}` is too long for a duration")));
-            }
-            true if odd => {
-                return Err(source
-                    .problem(span, format!("`{text}` is not a duration"))
-                    .help("such as 30s or 1h30m"));
-            }
-            false if is_duration && !rules.durations_are_numbers => {
-                let problem =
-                    source.problem(span, format!("the duration `{text}` stands where a number must"));
+        if token.kind == Kind::Number || infinite {
+            let at = |message: String| source.problem((token.start, token.end), message);
+            let hex = text.starts_with("0x") || text.starts_with("0X");
+            let is_duration = !hex && text.ends_with(['s', 'm', 'h', 'd', 'w', 'y']);
+            let stands_for_time = in_range || after_offset;
+            if stands_for_time {
+                let digits = text.split(|c: char| !c.is_ascii_digit()).map(str::len).max().unwrap_or(0);
+                if digits > DURATION_DIGITS_MAX {
+                    return Err(at(format!("`{text}` is too long for a duration")));
+                }
+                let is_seconds =
+                    rules.durations_are_numbers && !infinite && !hex && !text.contains(['e', 'E']);
+                if !is_duration && !is_seconds {
+                    return Err(at(format!("`{text}` is not a duration")).help("such as 30s or 1h30m"));
+                }
+            } else if is_duration && !rules.durations_are_numbers {
+                let problem = at(format!("the duration `{text}` stands where a number must"));
                 return Err(problem.help("only Prometheus 3 takes durations for numbers of seconds"));
             }
-            _ => {}
         }
+        in_range = (in_range || text == "[") && text != "]";
+        after_offset = text.eq_ignore_ascii_case("offset") || after_offset && matches!(text, "+" | "-");
     }
     Ok(())
-}
-
-/// True inside `[…]` and after `offset`.
-fn stands_for_time(source: &Source<'_>, number: Token) -> bool {
-    let before: Vec<&str> = source
-        .tokens
-        .iter()
-        .take_while(|token| token.start < number.start)
-        .map(|token| source.of(*token))
-        .collect();
-    let open = before.iter().rposition(|&text| text == "[");
-    let in_range = open.is_some_and(|open| !before[open..].contains(&"]"));
-    let mut last = before.iter().rev().skip_while(|text| matches!(**text, "+" | "-"));
-    in_range || last.next().is_some_and(|text| text.eq_ignore_ascii_case("offset"))
-}
-
-/// The parser's message at the place that it is about.
-fn explain(source: &Source<'_>, message: &str) -> Problem {
-    if let Some(token) = source.tokens.iter().find(|token| token.kind == (Kind::Text { closed: false })) {
-        return source.problem((token.start, token.end), "the text has no closing quote");
-    }
-    if let Some(problem) = unbalanced(source) {
-        return problem;
-    }
-    if let Some(name) = between(message, "unknown function with name '", "'") {
-        let problem = source.problem_at_word(name, format!("there is no function `{name}`"));
-        return match functions::nearest(name) {
-            Some(near) => problem.help(format!("did you mean `{near}`?")),
-            None => problem,
-        };
-    }
-    if message == INVALID && source.tokens.len() <= EXPLAINED_MAX {
-        return unexpected(source);
-    }
-    let named = between(message, "call to function '", "'").or_else(|| between(message, "'", "'"));
-    let mut words = source.tokens.iter().filter(|token| named.is_some_and(|name| source.of(**token) == name));
-    let span = match words.next() {
-        Some(token) => (token.start, token.end),
-        None => match between(message, ": '", "'").and_then(|odd| source.text.find(odd)) {
-            Some(at) => (at, at + source.text[at..].chars().next().map_or(0, char::len_utf8)),
-            None => (0, source.text.len()),
-        },
-    };
-    let message = ["type", "got"].iter().fold(message.to_owned(), |message, before| {
-        // The types in the words of Prometheus' own errors.
-        let message = message.replace(&format!("{before} matrix"), &format!("{before} range vector"));
-        message.replace(&format!("{before} vector"), &format!("{before} instant vector"))
-    });
-    let problem = source.problem(span, message);
-    match source.of_span(span) {
-        "$" => problem.help("replace Grafana's variables, such as $__rate_interval, by durations"),
-        _ => problem,
-    }
-}
-
-/// The first bracket without its partner.
-fn unbalanced(source: &Source<'_>) -> Option<Problem> {
-    let mut open: Vec<Token> = Vec::new();
-    for token in source.tokens.iter().copied() {
-        let text = source.of(token);
-        match token.kind {
-            Kind::Open => open.push(token),
-            Kind::Close => {
-                let partner = open.pop().map(|partner| source.of(partner));
-                if !matches!((partner, text), (Some("("), ")") | (Some("["), "]") | (Some("{"), "}")) {
-                    return Some(
-                        source.problem((token.start, token.end), format!("`{text}` closes nothing")),
-                    );
-                }
-            }
-            _ => {}
-        }
-    }
-    let token = open.pop()?;
-    Some(source.problem((token.start, token.end), format!("`{}` is never closed", source.of(token))))
-}
-
-/// Where the query stops being PromQL: the first token after the longest beginning that some ending completes.
-fn unexpected(source: &Source<'_>) -> Problem {
-    const ENDINGS: [&str; 9] = ["", " x", "(x)", " 1", "}", "\"x\"}", "=\"x\"}", "1m]", "]"];
-    let viable = |count: usize| {
-        let head = &source.text[..source.tokens[count - 1].end];
-        let closers = closers(source, count);
-        ENDINGS.iter().any(|ending| {
-            // An ending that closes a bracket itself leaves one fewer to close.
-            let closes = usize::from(ending.ends_with(['}', ']']));
-            let closed = closers.get(closes..).unwrap_or_default();
-            let message = parser::parse(&format!("{head}{ending}{closed}")).err();
-            message.is_none_or(|message| message != INVALID && !message.starts_with("unexpected"))
-        })
-    };
-    match (1..source.tokens.len()).rev().find(|&count| viable(count)) {
-        Some(count) => {
-            let token = source.tokens[count];
-            let text = source.of(token);
-            source.problem((token.start, token.end), format!("`{text}` cannot stand here"))
-        }
-        None => {
-            let token = source.tokens[0];
-            source.problem((token.start, token.end), format!("`{}` does not begin a query", source.of(token)))
-        }
-    }
-}
-
-/// What closes the brackets that are open after the first `count` tokens.
-fn closers(source: &Source<'_>, count: usize) -> String {
-    let mut open = Vec::new();
-    for token in &source.tokens[..count] {
-        match source.of(*token) {
-            "(" => open.push(')'),
-            "[" => open.push(']'),
-            "{" => open.push('}'),
-            ")" | "]" | "}" => drop(open.pop()),
-            _ => {}
-        }
-    }
-    open.iter().rev().collect()
-}
-
-fn between<'m>(message: &'m str, before: &str, after: &str) -> Option<&'m str> {
-    let start = message.find(before)? + before.len();
-    message[start..].split(after).next()
-}
-
-impl<'t> Source<'t> {
-    fn of_span(&self, (start, end): (usize, usize)) -> &'t str {
-        self.text.get(start..end).unwrap_or_default()
-    }
 }
 
 #[cfg(test)]
@@ -297,50 +158,6 @@ mod tests {
     use crate::units::{SimTime, UnixMillis};
     use proptest::prelude::*;
     use std::sync::Arc;
-
-    /// The problem's message with what its caret is under.
-    fn problem(text: &str) -> (String, String) {
-        let problem = Query::compile(text, QueryOptions::default()).expect_err(text);
-        match &problem.place {
-            Place::Text { text, span } => (text[span.0..span.1].to_owned(), problem.to_string()),
-            _ => (String::new(), problem.to_string()),
-        }
-    }
-
-    #[test]
-    fn errors_are_at_their_place() {
-        for (text, place, part) in [
-            ("", "", "empty"),
-            ("# nothing", "", "empty"),
-            ("sum(x", "(", "never closed"),
-            ("sum(x))", ")", "closes nothing"),
-            ("sum(x{a=\"b})", "\"b})", "closing quote"),
-            ("sum(x) by", "", ""),
-            ("sum(rate(x[5m])) y", "y", "cannot stand here"),
-            ("sum(x) + * 2", "*", "cannot stand here"),
-            ("x{a=b}", "b", "expected string"),
-            ("rate(x)", "rate", "expected type range vector in call to function 'rate', got instant vector"),
-            ("rat(x[5m])", "rat", "did you mean `rate`"),
-            ("rate(x[5minutes])", "", ""),
-            ("rate(x[$__rate_interval])", "$", "Grafana"),
-            ("x > bool", "", ""),
-            ("1 == 1", "1 == 1", "BOOL"),
-            ("sum by (pod) x", "x", "cannot stand here"),
-            ("x[1e300]", "1e300", "not a duration"),
-            ("x offset -NaN", "NaN", "not a duration"),
-            ("x offset 99999999999y", "99999999999y", "too long"),
-            ("topk(x, y)", "", "scalar"),
-            ("count_values(\"v\", x)", "count_values", "not supported yet"),
-            ("minute()", "minute", "not supported yet"),
-            ("label_replace(x, \"9\", \"\", \"\", \"\")", "label_replace", "not a label's name"),
-            ("x{a=~\"(\"}", "", "regex"),
-            ("max_over_time(x[1d:1ms])", ":", "86400001 evaluations"),
-        ] {
-            let (got, message) = problem(text);
-            assert!(message.contains(part), "{text}: {message}");
-            assert!(place.is_empty() || got == place, "{text}: caret under {got:?}: {message}");
-        }
-    }
 
     #[test]
     fn deep_and_long_queries_are_refused_before_any_recursion() {
@@ -370,6 +187,7 @@ mod tests {
             ("holt_winters(x[5m], 0.5, 0.5)", true, false),
             ("double_exponential_smoothing(x[5m], 0.5, 0.5)", false, true),
             ("1h", false, true),
+            ("x[5]", false, true),
             ("x offset 1h", true, true),
         ] {
             assert_eq!((compiles(text, Release::V2_53), compiles(text, Release::V3_5)), (old, new), "{text}");
