@@ -299,7 +299,7 @@ mod tests {
         toml::from_str(&format!(
             "name = 'x'\nmemory_gib = 80.0\nbf16_tflops = 100.0\nmemory_gb_per_s = 1000.0\nlink_gb_per_s = 200.0
             shared_link = false\ncuda_graph_tokens_max = 512\ngraph_capture_factor = 1.0\nroofline = 'itself'\n{KNOWN}
-            [sustained]\nabove_tokens = 1024\npeak_share = 0.5\nbase_ms_per_billion = 2.0\n{KNOWN}
+            [sustained]\nabove_tokens = 1024\npeak_share = 0.5\n{KNOWN}
             [price]\nper_gpu_hour = 1.0\ncurrency = 'USD'\n{KNOWN}"
         ))
         .expect("the GPU reads")
@@ -324,8 +324,8 @@ mod tests {
         assert!((one.gemm_ms(100, false) - mixed).abs() < 1e-9, "one row of logits");
         assert!((one.decode_attention(2).context_token_ms - 20_000.0 / 1e9).abs() < 1e-15);
         assert!((one.prefill_attention().pair_ms - 4.0 * 10.0 * 1000.0 / 1e11).abs() < 1e-15);
-        let (base, token) = one.sustained_ms().expect("the rate is known");
-        assert!((base - 0.3).abs() < 1e-9 && (token - 2.0 * 150e6 / 0.5e11).abs() < 1e-12);
+        let token = one.sustained_token_ms().expect("the rate is known");
+        assert!((token - 2.0 * 150e6 / 0.5e11).abs() < 1e-12);
     }
 
     #[test]

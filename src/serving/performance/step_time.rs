@@ -311,11 +311,8 @@ mod tests {
     #[test]
     fn large_mixed_steps_take_at_least_the_sustained_rate() {
         let mut spec = spec();
-        spec.sustained = Some(Sustained {
-            above_tokens: 1000,
-            token_ms: 0.01,
-            provenance: spec.provenance.clone(),
-        });
+        spec.sustained =
+            Some(Sustained { above_tokens: 1000, token_ms: 0.01, provenance: spec.provenance.clone() });
         let timer = StepTime::new(&spec, CudaGraphs::up_to(512), true).expect("the spec is good");
         let step = |q: u64| {
             let batch = BatchShape { prefill_requests: 1, prefill_tokens: q, ..BatchShape::default() };

@@ -118,7 +118,11 @@ pub fn mixed_attention(roofline: &Roofline<'_>) -> MixedAttention {
     let tiles = f64::from(architecture.layers) * f64::from((architecture.kv_heads / roofline.tp).max(1));
     MixedAttention {
         decode_request_ms: digits(TILE_MS * tiles),
-        provenance: carried_over(roofline, STEPS, "taken over by the number of layers and of KV heads on a GPU"),
+        provenance: carried_over(
+            roofline,
+            STEPS,
+            "taken over by the number of layers and of KV heads on a GPU",
+        ),
     }
 }
 
