@@ -1,8 +1,8 @@
 //! Prometheus' service discovery and scrape loops, and the store that they fill.
 //!
 //! ```text
-//!   a pod appears ─► discovery sends ─► manager reloads ─► first scrape at the target's offset ─► every interval
-//!   a pod is gone ─► discovery sends ─► manager reloads ─► the loop stops ─► staleness markers, seen 2.1 intervals later
+//!   a pod appears ─► discovery sends ─► first scrape at the target's offset ─► every interval
+//!   a pod is gone ─► discovery sends ─► the loop stops ─► staleness markers, seen 2.1 intervals later
 //! ```
 //!
 //! Rules are those of Prometheus 3.5 `scrape/scrape.go` and `scrape/target.go`:
@@ -45,9 +45,8 @@ pub struct Prometheus {
     interval: SimDuration,
     scrape_duration: SimDuration,
     discovery_interval: SimDuration,
-    /// Phases of discovery's and of the scrape manager's ticker.
+    /// Phase of discovery's ticker.
     sender_phase: SimDuration,
-    reloader_phase: SimDuration,
     offsets: NamedStream,
     targets: Vec<Target>,
     /// Kept for its allocation.
@@ -70,15 +69,14 @@ impl Prometheus {
     /// An empty server that came up before the run; `epoch` is the wall clock at t = 0.
     pub fn new(spec: &MonitoringSpec, epoch: UnixMillis, retention: Retention, streams: &Streams) -> Self {
         let discovery_interval = spec.discovery_interval.duration();
-        let phase = |name: &str| SimDuration::from_ps(streams.stream(name).below(discovery_interval.as_ps()));
+        let phase = streams.stream("prometheus/discovery-phase").below(discovery_interval.as_ps());
         Prometheus {
             database: Database::new(retention),
             epoch,
             interval: spec.scrape_interval.duration(),
             scrape_duration: spec.scrape_duration.duration(),
             discovery_interval,
-            sender_phase: phase("prometheus/discovery-phase"),
-            reloader_phase: phase("prometheus/reload-phase"),
+            sender_phase: SimDuration::from_ps(phase),
             offsets: streams.named("prometheus/scrape-offset"),
             targets: Vec::new(),
             row: Vec::new(),
@@ -91,7 +89,7 @@ impl Prometheus {
     }
 
     /// A target appeared at `now`; `columns` are the series of its page, without the target's labels. The first scrape
-    /// comes after discovery and reload have ticked, at the target's offset.
+    /// comes after discovery's next tick, at the target's offset.
     pub fn discover(&mut self, now: SimTime, labels: Labels, columns: &[Labels]) -> TargetId {
         let start = self.heard_of(now);
         self.open(start, labels, columns)
@@ -121,7 +119,7 @@ impl Prometheus {
         id
     }
 
-    /// The target is gone at `now`; its loop goes on until discovery and reload have ticked.
+    /// The target is gone at `now`; its loop goes on until discovery's next tick.
     pub fn forget(&mut self, now: SimTime, id: TargetId) {
         let stops = self.heard_of(now);
         let target = &mut self.targets[id.0 as usize];
@@ -164,9 +162,12 @@ impl Prometheus {
     }
 
     /// When the scrape manager acts on what changed at `now`.
+    ///
+    /// Discovery sends at its ticks (discovery/manager.go, `sender`). The manager's own ticker of as many seconds delays
+    /// nothing: its loop takes a tick first and then waits for something to do (scrape/manager.go, `reloader`), so it is
+    /// ready whenever discovery, which sends no more often, has sent.
     fn heard_of(&self, now: SimTime) -> SimTime {
-        let sent = next_tick(now, self.discovery_interval, self.sender_phase);
-        next_tick(sent, self.discovery_interval, self.reloader_phase)
+        next_tick(now, self.discovery_interval, self.sender_phase)
     }
 
     /// Writes the markers of a loop that makes no further scrape.
@@ -234,13 +235,13 @@ mod tests {
     }
 
     #[test]
-    fn a_new_target_waits_for_both_tickers_and_its_offset_then_keeps_its_interval() {
+    fn a_new_target_waits_for_discovery_and_its_offset_then_keeps_its_interval() {
         for second in 0..40 {
             let mut server = server();
             let appeared = SimTime::ZERO + secs(second);
             let id = server.discover(appeared, Labels::default(), &columns());
             let first = scrape(&mut server, id, Some([1.0, 2.0]));
-            assert!(first >= appeared && first.since(appeared) < secs(5 + 5 + 15));
+            assert!(first >= appeared && first.since(appeared) < secs(5 + 15));
             assert_eq!(server.next_scrape(id), Some(first + secs(15)));
             assert_eq!(first.as_ps() % 1_000_000_000, 0, "whole milliseconds");
         }
@@ -291,7 +292,7 @@ mod tests {
         while server.next_scrape(id).is_some() {
             last = scrape(&mut server, id, None);
         }
-        assert!(last < SimTime::ZERO + secs(15 + 1 + 10));
+        assert!(last < SimTime::ZERO + secs(15 + 1 + 5));
         let marker_seen = last + SimDuration::from_millis(31_500);
         let before = rows(&server, id, SimTime::from_ps(marker_seen.as_ps() - 1));
         let after = rows(&server, id, marker_seen);

@@ -43,7 +43,7 @@ pub struct GroupId(u32);
 pub enum Retention {
     /// Everything.
     All,
-    /// As far back from the newest row as this.
+    /// As far back as this from the newest row but one.
     Window(SimDuration),
 }
 
@@ -108,15 +108,18 @@ impl Database {
             return false;
         };
         assert_eq!(row.len(), group.columns.len(), "a row has one value a column");
-        if group.times.last().is_some_and(|&last| t.0 <= last) {
+        let before = group.times.last().copied();
+        if before.is_some_and(|before| t.0 <= before) {
             return false;
         }
         group.times.push(t.0);
         group.visible_from.push(visible_from);
         group.values.extend_from_slice(row);
-        if let Retention::Window(window) = self.retention {
-            group.forget_before(t.0 - window.as_millis() as i64);
-            self.drop_ended(t.0 - window.as_millis() as i64);
+        if let (Retention::Window(window), Some(before)) = (self.retention, before) {
+            // The row before this one has been sampled for sure; a marker is written ahead of its own time.
+            let oldest = before - window.as_millis() as i64;
+            group.forget_before(oldest);
+            self.drop_ended(oldest);
         }
         true
     }
@@ -245,6 +248,17 @@ mod tests {
     }
 
     #[test]
+    fn a_marker_ahead_of_its_time_forgets_nothing_that_is_still_needed() {
+        let mut db = Database::new(Retention::Window(SimDuration::from_secs(60)));
+        let id = db.open(Labels::default(), columns(&["x"]));
+        for s in [0, 30, 60] {
+            assert!(db.append(id, UnixMillis(s * 1000), secs(s as u64), &[1.0]));
+        }
+        assert!(db.append(id, UnixMillis(300_000), secs(600), &[STALE]));
+        assert_eq!(db.group(id).expect("it is there").rows(secs(60)).times, &[0, 30_000, 60_000]);
+    }
+
+    #[test]
     fn the_window_bounds_what_is_kept_and_an_ended_target_leaves_whole() {
         let mut db = Database::new(Retention::Window(SimDuration::from_secs(10)));
         let (dead, alive) =
@@ -254,9 +268,9 @@ mod tests {
         for s in 0..1000 {
             assert!(db.append(alive, UnixMillis(s * 1000), secs(s as u64), &[s as f64]));
             let rows = db.group(alive).expect("it lives").rows(SimTime::NEVER);
-            assert_eq!(rows.times.len() as i64, (s + 1).min(11));
+            assert_eq!(rows.times.len() as i64, (s + 1).min(12));
             assert_eq!(rows.value(rows.times.len() - 1, 0), s as f64);
-            assert_eq!(db.group(dead).is_some(), s <= 10, "at {s} s");
+            assert_eq!(db.group(dead).is_some(), s <= 11, "at {s} s");
         }
         assert!(db.group(alive).expect("it lives").times.len() < 30, "memory is given back");
         assert_eq!(db.groups().map(|(id, _)| id).collect::<Vec<_>>(), [alive]);

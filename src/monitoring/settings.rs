@@ -24,8 +24,8 @@ pub struct MonitoringSpec {
     pub evaluation_interval: Seconds,
     /// How targets are found.
     pub discovery: Discovery,
-    /// How often service discovery sends what it found, and how often the scrape manager acts on it; 5 s when left out
-    /// (Prometheus `discovery/manager.go` and `scrape/manager.go`). Both wait, so a new pod is first scraped 0 to 10 s later.
+    /// How often service discovery sends what it found; 5 s when left out (Prometheus `discovery/manager.go`). So a new
+    /// pod's first scrape waits up to this, and then for the target's offset within the scrape interval.
     pub discovery_interval: Seconds,
     /// How long one query of KEDA takes, from the operator and back; 50 ms when left out (assumed). The HPA's syncs drift
     /// by it.

@@ -6,14 +6,16 @@ use super::document::{Entry, Node, Table, Value};
 use super::experiment::Experiment;
 use super::find::{Places, Unfound};
 use super::input_error::InputError;
+use super::model::Model;
 use super::policy::Document;
 use super::set::Setting;
 use super::shipped::{Kind, architectures, gpus};
 use super::source_text::{Origin, SourceText};
+use super::spelling::Spelling;
 use super::sweep::Sweep;
 use super::toml_text;
-use super::typed::{Spelling, typed};
-use super::world::{Parts, Scenario, Sources};
+use super::typed::typed;
+use super::world::{Parts, Scenario};
 use crate::problem::Problem;
 use crate::serving::performance::Catalogue;
 use indexmap::IndexMap;
@@ -150,8 +152,10 @@ impl Draft {
             setting.apply(&mut root)?;
         }
         // Which model it is may itself have been set.
-        let model = self.model(&root)?;
-        put(&mut root, "model", toml_text::parse(&model)?);
+        let model = Model::find(&root, &self.written_names, &self.catalogue)?;
+        if let Model::Text(text) = &model {
+            put(&mut root, "model", toml_text::parse(text)?);
+        }
         for setting in settings.iter().filter(of_model) {
             setting.apply(&mut root)?;
         }
@@ -163,27 +167,21 @@ impl Draft {
         experiment.check().map_err(|problem| root.locate(problem))?;
         let mut hashes = IndexMap::from([("policy".to_owned(), document.source.sha256())]);
         hashes.extend(self.hashes.clone());
-        hashes.insert("model".to_owned(), model.sha256());
+        hashes.insert("model".to_owned(), model.text().sha256());
         let seed = self.seed.unwrap_or(experiment.seed);
-        let sources = Sources { experiment: Arc::clone(&self.source), model };
         let (name, catalogue, files) = (self.name.as_str(), &self.catalogue, &self.files);
-        Scenario::new(Parts { root, experiment, document, name, seed, hashes, sources, catalogue, files })
-    }
-
-    /// The text of the model that `serving.model` names.
-    fn model(&self, root: &Node) -> Result<Arc<SourceText>, InputError> {
-        let found = root.find("serving.model");
-        match found.node.as_str() {
-            Some(reference) if found.complete => {
-                let at = |problem: Problem| InputError::at(&found.node.origin, problem);
-                self.written_names.text(Kind::Model, reference).map_err(|unfound| unfound.at(at))
-            }
-            _ => {
-                let problem = Problem::key("serving.model", "the experiment names no model");
-                Err(root
-                    .locate(problem.help("such as `model = \"llama-3.2-3b-a100-80gb-tp1\"` in `[serving]`")))
-            }
-        }
+        Scenario::new(Parts {
+            root,
+            experiment,
+            document,
+            name,
+            seed,
+            hashes,
+            source: &self.source,
+            model,
+            catalogue,
+            files,
+        })
     }
 
     /// The policy as it is written: the last setting of `policy`, else the command line's, else the experiment's.

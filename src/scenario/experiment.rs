@@ -123,8 +123,10 @@ impl Target {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Serving {
-    /// The model file, or the name of one that ships.
-    pub model: String,
+    /// The model file, the name of one that ships, or `{ architecture = …, gpu = …, tensor_parallel = …, dtype = … }`, for
+    /// which the numbers are estimated where no file has them. Read before the experiment becomes types.
+    #[serde(rename = "model")]
+    _model: IgnoredAny,
     /// The release of vLLM; 0.32 when left out.
     #[serde(default)]
     pub vllm: Option<String>,

@@ -1,4 +1,18 @@
-//! Files that users write, turned into checked types.
+//! Files that users write, turned into checked types; every error has a file, a line, a caret and what would be right.
+//!
+//! ```text
+//!   policy.toml  ─┐
+//!   policy.yaml  ─┤           --set, [sweep]
+//!   experiment   ─┼─► documents ─────┴─────► types of the wings ─► checks ─► Scenario ─► Setup of a world
+//!   model        ─┘   (each value with its place)
+//! ```
+//!
+//! - [`Inputs`] is what the command line names; [`Draft`] has read it; [`Draft::scenario`] gives a [`Scenario`] for each
+//!   combination of settings, and [`Scenario::setup`] the world to run.
+//! - [`Policy`]: TOML, or the ScaledObject in YAML that would be applied; [`Policy::to_yaml`] is the way back.
+//! - [`InputError`]: a [`Problem`](crate::problem::Problem) with its place. A wing reports by key; the document knows
+//!   where that key stands.
+//! - [`Kind`]: what ships, embedded.
 
 mod assertion;
 mod build;
@@ -9,11 +23,13 @@ mod experiment;
 mod find;
 mod input_error;
 mod manifest;
+mod model;
 mod nearest;
 mod policy;
 mod set;
 mod shipped;
 mod source_text;
+mod spelling;
 mod sweep;
 mod toml_text;
 mod typed;

@@ -12,9 +12,10 @@ use super::nearest::suggestion;
 use super::set::Setting;
 use super::shipped::Kind;
 use super::source_text::{Origin, SourceText};
+use super::spelling::{Spelling, snake_case};
 use super::sweep::Axis;
 use super::toml_text;
-use super::typed::{Spelling, snake_case, typed};
+use super::typed::typed;
 use crate::autoscaling::hpa::KubernetesVersion;
 use crate::autoscaling::keda::{Annotations, KedaVersion, ScaledObjectSpec, validate};
 use crate::manifests::{ANNOTATION_NAME, ANNOTATION_SUMMARY, Manifest, ScaleTargetRef, to_yaml};
@@ -53,7 +54,7 @@ pub enum Rule {
     /// So many replicas at all times: `static:N`.
     Static(Replicas),
     /// KEDA and an HPA.
-    ScaledObject(ScaledObjectSpec),
+    ScaledObject(Box<ScaledObjectSpec>),
 }
 
 /// The Kubernetes object around a policy's rules.
@@ -186,7 +187,7 @@ impl Document {
                 }
                 Rule::Static(Replicas(replicas))
             }
-            (None, Some(spec)) => Rule::ScaledObject(self.resolve_spec(spec, target)?),
+            (None, Some(spec)) => Rule::ScaledObject(Box::new(self.resolve_spec(spec, target)?)),
             (Some(_), Some(_)) => {
                 let problem = Problem::whole("a policy has either `replicas` or `scaled_object`, not both");
                 return Err(at_key("replicas", problem));
@@ -298,7 +299,7 @@ impl Policy {
             namespace: Some(self.object.target.namespace.clone()),
             annotations,
             target: ScaleTargetRef { name: self.object.target.deployment.clone() },
-            spec: spec.clone(),
+            spec: (**spec).clone(),
         };
         to_yaml(&manifest, comments).map_err(refuse)
     }
@@ -337,21 +338,8 @@ impl Policy {
 
     /// The names in back quotes of a wing's message, as the user's file spells them.
     fn in_our_words(&self, mut problem: Problem) -> Problem {
-        let spell = |text: &str| -> String {
-            let parts = text.split('`').enumerate();
-            let spelled = parts.map(|(index, part)| match index % 2 {
-                1 if part
-                    .bytes()
-                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_.".contains(&b)) =>
-                {
-                    part.split('.').map(|key| self.document.spelling.key(key)).collect::<Vec<_>>().join(".")
-                }
-                _ => part.to_owned(),
-            });
-            spelled.collect::<Vec<_>>().join("`")
-        };
-        problem.message = spell(&problem.message);
-        problem.help = problem.help.as_deref().map(spell);
+        problem.message = self.document.spelling.sentence(&problem.message);
+        problem.help = problem.help.map(|help| self.document.spelling.sentence(&help));
         problem
     }
 }

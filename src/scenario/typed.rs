@@ -7,19 +7,11 @@ use super::document::{Node, Value};
 use super::input_error::InputError;
 use super::nearest::suggestion;
 use super::source_text::Origin;
+use super::spelling::Spelling;
 use crate::problem::Problem;
 use serde::de::value::StrDeserializer;
 use serde::de::{self, DeserializeOwned, DeserializeSeed, Expected, IntoDeserializer, Unexpected, Visitor};
 use std::fmt::{self, Display};
-
-/// How the keys of a document are spelled, for messages about them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Spelling {
-    /// As the wings declare them: our TOML.
-    Snake,
-    /// As Kubernetes writes them: a manifest.
-    Camel,
-}
 
 /// Turns what `node` holds into a `T`.
 ///
@@ -147,62 +139,6 @@ fn unexpected(value: &Value) -> Unexpected<'_> {
         Value::Array(_) => Unexpected::Seq,
         Value::Table(_) => Unexpected::Map,
     }
-}
-
-impl Spelling {
-    /// `key` as it is written in such a document.
-    pub(super) fn key(self, key: &str) -> String {
-        match self {
-            Spelling::Snake => key.to_owned(),
-            Spelling::Camel => camel_case(key),
-        }
-    }
-
-    /// A key in such a document. What our TOML calls `scaled_object` is `spec` in a manifest; below `metadata` keys are
-    /// verbatim in both, and camel-casing them again changes nothing.
-    pub(super) fn path<'a>(self, segments: impl IntoIterator<Item = &'a str>) -> String {
-        let segments =
-            segments.into_iter().enumerate().map(|(depth, segment)| match (self, depth, segment) {
-                (Spelling::Camel, 0, "scaled_object") => "spec".to_owned(),
-                _ => self.key(segment),
-            });
-        segments.collect::<Vec<_>>().join(".")
-    }
-
-    /// The accepted keys, each once: the types also accept the other spelling, which this one leaves out.
-    fn accepted(self, accepted: &[&str]) -> Vec<String> {
-        let snake = accepted.iter().filter(|key| !key.contains(|c: char| c.is_ascii_uppercase()));
-        snake.map(|key| self.key(key)).collect()
-    }
-}
-
-/// `min_replica_count` to `minReplicaCount`: Kubernetes' spelling of our keys.
-pub(super) fn camel_case(key: &str) -> String {
-    let mut camel = String::with_capacity(key.len());
-    let mut upper = false;
-    for c in key.chars() {
-        match c {
-            '_' => upper = true,
-            _ if upper => {
-                camel.push(c.to_ascii_uppercase());
-                upper = false;
-            }
-            _ => camel.push(c),
-        }
-    }
-    camel
-}
-
-/// `minReplicaCount` to `min_replica_count`: our spelling of Kubernetes' keys.
-pub(super) fn snake_case(key: &str) -> String {
-    let mut snake = String::with_capacity(key.len() + 4);
-    for c in key.chars() {
-        if c.is_ascii_uppercase() {
-            snake.push('_');
-        }
-        snake.push(c.to_ascii_lowercase());
-    }
-    snake
 }
 
 impl Display for Refused {
@@ -507,13 +443,5 @@ mod tests {
         metadata["threshold"].node.typed = Some("2.50".to_owned());
         let read: ScaledObjectSpec = typed(&document, Spelling::Snake).unwrap();
         assert_eq!(read.triggers[0].metadata["threshold"], "2.50");
-    }
-
-    #[test]
-    fn the_two_spellings_are_each_other() {
-        for key in ["min_replica_count", "type", "horizontal_pod_autoscaler_config"] {
-            assert_eq!(snake_case(&camel_case(key)), key);
-        }
-        assert_eq!(camel_case("authentication_ref"), "authenticationRef");
     }
 }

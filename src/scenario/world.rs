@@ -4,16 +4,18 @@ use super::data_file::DataFiles;
 use super::document::Node;
 use super::experiment::{Cost, Experiment, Gate, Measure, Serving, Target};
 use super::input_error::InputError;
+use super::model::Model;
 use super::policy::{Document, Policy};
-use super::source_text::SourceText;
-use super::typed::{Spelling, typed};
+use super::source_text::{Origin, SourceText};
+use super::spelling::Spelling;
+use super::typed::typed;
 use crate::autoscaling::hpa::ControllerManagerFlags;
 use crate::autoscaling::keda::KedaVersion;
 use crate::monitoring::MonitoringSpec;
 use crate::problem::{Place, Problem};
 use crate::random::Streams;
 use crate::serving::engine::{EngineConfig, Release};
-use crate::serving::performance::{Catalogue, ModelFile, ModelSpec, Startup};
+use crate::serving::performance::{Catalogue, ModelSpec, Startup};
 use crate::units::{Blocks, Replicas, SimDuration, UnixMillis};
 use crate::workload::{Workload, WorkloadSpec};
 use indexmap::IndexMap;
@@ -95,17 +97,21 @@ pub(super) struct Parts<'a> {
     pub(super) name: &'a str,
     pub(super) seed: u64,
     pub(super) hashes: IndexMap<String, String>,
-    pub(super) sources: Sources,
+    pub(super) source: &'a Arc<SourceText>,
+    pub(super) model: Model,
     pub(super) catalogue: &'a Catalogue,
     pub(super) files: &'a Arc<DataFiles>,
 }
 
 /// The model file, to which settings were applied, with every name resolved.
-fn model(root: &Node, catalogue: &Catalogue) -> Result<ModelSpec, InputError> {
-    let Some(node) = root.get("model") else {
-        return Err(root.locate(Problem::key("serving.model", "the experiment names no model")));
+fn model(root: &Node, model: &Model, catalogue: &Catalogue) -> Result<ModelSpec, InputError> {
+    let file = match (model, root.get("model")) {
+        (Model::Combined { file, .. }, _) => (**file).clone(),
+        (Model::Text(_), Some(node)) => typed(node, Spelling::Snake)?,
+        (Model::Text(text), None) => {
+            return Err(InputError::at(&Origin::whole(text), Problem::whole("the model is empty")));
+        }
     };
-    let file: ModelFile = typed(node, Spelling::Snake)?;
     file.resolve(catalogue).map_err(|problem| root.locate(problem.under("model")))
 }
 
@@ -118,7 +124,18 @@ fn engine(serving: &Serving, model: &ModelSpec) -> Result<(EngineConfig, Blocks)
 
 impl Scenario {
     pub(super) fn new(parts: Parts<'_>) -> Result<Scenario, InputError> {
-        let Parts { root, experiment, document, name, seed, hashes, sources, catalogue, files } = parts;
+        let Parts {
+            root,
+            experiment,
+            document,
+            name,
+            seed,
+            hashes,
+            source,
+            model: model_source,
+            catalogue,
+            files,
+        } = parts;
         let at = |problem: Problem| root.locate(problem);
         let target = document.target(&experiment.target);
         let policy = document.resolve(&target)?;
@@ -126,7 +143,8 @@ impl Scenario {
         let initial_replicas = experiment.initial_replicas(&policy.rule).map_err(at)?;
         let release = experiment.serving.release().map_err(|problem| at(problem.under("serving")))?;
         let start = experiment.start().map_err(at)?;
-        let model = model(&root, catalogue)?;
+        let text = Arc::clone(model_source.text());
+        let model = model(&root, &model_source, catalogue)?;
         experiment.serving.nodes.check(model.gpus()).map_err(|problem| at(problem.under("serving.nodes")))?;
         let (engine, kv_blocks) =
             engine(&experiment.serving, &model).map_err(|problem| at(problem.under("serving.engine")))?;
@@ -159,7 +177,7 @@ impl Scenario {
             start,
             inputs: hashes,
             data: Vec::new(),
-            sources,
+            sources: Sources { experiment: Arc::clone(source), model: text },
             document: Arc::new(root),
             files: Arc::clone(files),
         };

@@ -9,7 +9,7 @@ use std::collections::BinaryHeap;
 
 /// What happens. Events carry no payload beyond whom they concern: the state is read when they fire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
+pub(super) enum Event {
     /// An engine's batch ends on its GPU. By pod.
     EngineStep(u32),
     /// An idle engine has work. By pod.
@@ -150,23 +150,23 @@ impl PartialOrd for Entry {
 
 /// Future events, earliest first. `push` and `pop` are O(log n).
 #[derive(Debug, Default)]
-pub struct EventQueue {
+pub(super) struct EventQueue {
     heap: BinaryHeap<Entry>,
 }
 
 impl EventQueue {
     /// Adds an event at `at`; pushing the same event for the same instant twice fires it twice.
-    pub fn push(&mut self, at: SimTime, event: Event) {
+    pub(super) fn push(&mut self, at: SimTime, event: Event) {
         self.heap.push(Entry { at, event });
     }
 
     /// When the earliest event is.
-    pub fn next_time(&self) -> Option<SimTime> {
+    pub(super) fn next_time(&self) -> Option<SimTime> {
         self.heap.peek().map(|entry| entry.at)
     }
 
     /// Takes the earliest event.
-    pub fn pop(&mut self) -> Option<(SimTime, Event)> {
+    pub(super) fn pop(&mut self) -> Option<(SimTime, Event)> {
         self.heap.pop().map(|entry| (entry.at, entry.event))
     }
 }

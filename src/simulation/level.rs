@@ -4,7 +4,7 @@ use crate::units::SimTime;
 
 /// A level such as `spec.replicas`: the integral is in level-picoseconds, exact.
 #[derive(Clone, Debug)]
-pub struct Level {
+pub(super) struct Level {
     value: i64,
     since: SimTime,
     integral_ps: u128,
@@ -16,7 +16,7 @@ pub struct Level {
 
 impl Level {
     /// At `value` from the start of the run.
-    pub fn new(value: i64) -> Self {
+    pub(super) fn new(value: i64) -> Self {
         Level {
             value,
             since: SimTime::ZERO,
@@ -28,23 +28,23 @@ impl Level {
     }
 
     /// The level now.
-    pub fn get(&self) -> i64 {
+    pub(super) fn get(&self) -> i64 {
         self.value
     }
 
     /// Sets the level from `now` on; `now` never goes back.
-    pub fn set(&mut self, now: SimTime, value: i64) {
+    pub(super) fn set(&mut self, now: SimTime, value: i64) {
         self.settle(now);
         self.value = value;
     }
 
     /// Changes the level by `delta` from `now` on.
-    pub fn add(&mut self, now: SimTime, delta: i64) {
+    pub(super) fn add(&mut self, now: SimTime, delta: i64) {
         self.set(now, self.value + delta);
     }
 
     /// Accounts for the time up to `now`. A level that was held for no time at all does not count in the range.
-    pub fn settle(&mut self, now: SimTime) {
+    pub(super) fn settle(&mut self, now: SimTime) {
         let held = u128::from(now.since(self.since).as_ps());
         self.since = now;
         if held == 0 {
@@ -64,17 +64,17 @@ impl Level {
     }
 
     /// Integral up to the last `settle`, in level-picoseconds.
-    pub fn integral_ps(&self) -> u128 {
+    pub(super) fn integral_ps(&self) -> u128 {
         self.integral_ps
     }
 
     /// Lowest and highest level that was held; the level now where none was yet.
-    pub fn range(&self) -> (i64, i64) {
+    pub(super) fn range(&self) -> (i64, i64) {
         if self.lowest > self.highest { (self.value, self.value) } else { (self.lowest, self.highest) }
     }
 
     /// Picoseconds at the highest level.
-    pub fn at_highest_ps(&self) -> u128 {
+    pub(super) fn at_highest_ps(&self) -> u128 {
         self.at_highest_ps
     }
 }

@@ -91,7 +91,7 @@ fn policies_in_toml() {
         ("# nothing".to_owned(), "this policy has no `[scaled_object]`", None),
         ("\u{0}".to_owned(), "this is not TOML", Some((1, 2))),
         ("name = 'a'\n\tb".to_owned(), "this is not TOML", None),
-        (format!("{POLICY}[tune]\nx = 3 3"), "this is not TOML", Some((8, 7))),
+        (format!("{POLICY}[tune]\nx = 3 3"), "this is not TOML", Some((8, 5))),
         (format!("{POLICY}[tune]\nx = {{ low = 3, high = 3 }}"), "is not below", Some((8, 13))),
     ];
     for (text, message, position) in cases {

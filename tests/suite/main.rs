@@ -5,6 +5,7 @@ mod hostile_inputs;
 mod models;
 mod oracle;
 mod policies;
+mod promql_scripts;
 mod report;
 mod score;
 mod sweep;

@@ -94,7 +94,21 @@ fn files_of(wing: &str) -> Vec<PathBuf> {
         }
     }
     assert!(!files.is_empty(), "no source of {wing}");
+    let tests = test_modules(&files);
+    files.retain(|file| !tests.contains(file));
     files
+}
+
+/// Files that are compiled for tests only: `#[cfg(test)] mod name;`.
+fn test_modules(files: &[PathBuf]) -> Vec<PathBuf> {
+    let declared = Regex::new(r"#\[cfg\(test\)\]\s*mod (\w+);").expect("pattern");
+    let mut tests = Vec::new();
+    for file in files {
+        let text = fs::read_to_string(file).expect("source is UTF-8");
+        let folder = file.parent().expect("a folder");
+        tests.extend(declared.captures_iter(&text).map(|hit| folder.join(format!("{}.rs", &hit[1]))));
+    }
+    tests
 }
 
 /// The code of a file: no comments, no tests at its foot.

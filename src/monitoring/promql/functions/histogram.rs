@@ -5,6 +5,7 @@ use super::super::plan::{LabelRule, Scalar, Vector};
 use super::super::semantics::Semantics;
 use super::super::value::{ExecutionError, LabelTable, LabelsId, Sample};
 use crate::monitoring::labels::{BUCKET_LABEL, METRIC_NAME};
+use std::cmp::Ordering;
 
 /// Bucket counts that differ by less than this share of their sum are taken for equal.
 const SMALL_DELTA: f64 = 1e-12;
@@ -99,7 +100,9 @@ fn bucket_quantile(q: f64, buckets: &mut Vec<Bucket>, rules: &Semantics) -> f64 
         return f64::NAN;
     }
     let mut rank = q * total;
-    let at = buckets[..last].partition_point(|bucket| !(bucket.count >= rank));
+    // A NaN reaches no rank.
+    let below = |bucket: &Bucket| bucket.count.partial_cmp(&rank).is_none_or(Ordering::is_lt);
+    let at = buckets[..last].partition_point(below);
     if at == last {
         // Above the highest finite bound nothing is known.
         return buckets[last - 1].upper_bound;
