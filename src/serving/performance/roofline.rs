@@ -299,7 +299,7 @@ mod tests {
         toml::from_str(&format!(
             "name = 'x'\nmemory_gib = 80.0\nbf16_tflops = 100.0\nmemory_gb_per_s = 1000.0\nlink_gb_per_s = 200.0
             shared_link = false\ncuda_graph_tokens_max = 512\ngraph_capture_factor = 1.0\nroofline = 'itself'\n{KNOWN}
-            [sustained]\nabove_tokens = 1024\npeak_share = 0.5\nbase_ms_per_billion = 2.0\n{KNOWN}
+            [sustained]\nabove_tokens = 1024\npeak_share = 0.5\n{KNOWN}
             [price]\nper_gpu_hour = 1.0\ncurrency = 'USD'\n{KNOWN}"
         ))
         .expect("the GPU reads")
