@@ -1,8 +1,8 @@
 //! `--assert` and `[gate]`: what must hold, or the exit code is 1.
 
 use super::{ExitStatus, Failure, output};
-use crate::analysis::Answer;
-use crate::scenario::{Assertion, InputError, Origin, SourceText};
+use crate::analysis::{Answer, Score, Scoring};
+use crate::scenario::{Assertion, InputError, Origin, Outcome, SourceText};
 
 /// Assertions in the order in which they were given.
 pub(super) struct Assertions {
@@ -25,14 +25,17 @@ impl Assertions {
         Assertions { assertions }
     }
 
+    /// Refuses keys that no summary of such a run has, before it begins: a typing mistake should not cost a run.
+    pub(super) fn check(&self, scoring: Scoring) -> Result<(), Failure> {
+        let Some(empty) = Answer::of(&[Score::new(scoring).finish()]) else { return Ok(()) };
+        self.assertions.iter().try_for_each(|assertion| evaluate(assertion, &empty).map(drop))
+    }
+
     /// Says on stderr which assertions failed.
     pub(super) fn judge(&self, answer: &Answer) -> Result<ExitStatus, Failure> {
         let mut status = ExitStatus::Done;
         for assertion in &self.assertions {
-            let source = SourceText::new("--assert", assertion.to_string());
-            let outcome = assertion
-                .evaluate(answer.json())
-                .map_err(|problem| InputError::at(&Origin::whole(&source), problem))?;
+            let outcome = evaluate(assertion, answer)?;
             if !outcome.holds {
                 output::talk(&format!("assertion failed: {assertion}, but it is {}", outcome.actual));
                 status = ExitStatus::Failed;
@@ -40,4 +43,10 @@ impl Assertions {
         }
         Ok(status)
     }
+}
+
+fn evaluate(assertion: &Assertion, answer: &Answer) -> Result<Outcome, Failure> {
+    let source = SourceText::new("--assert", assertion.to_string());
+    let at = |problem| InputError::at(&Origin::whole(&source), problem);
+    Ok(assertion.evaluate(answer.json()).map_err(at)?)
 }

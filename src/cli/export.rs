@@ -33,6 +33,8 @@ fn export_policy(options: &ExportOptions, policy: &str) -> Result<String, Failur
         ..Inputs::default()
     })?
     .scenario(&[])?;
+    // A broken query would be refused by a run; it is refused here too.
+    scenario.setup(scenario.seed)?;
     let mut comments = vec![made_by(), format!("{}: {}", scenario.policy.name, scenario.policy.summary)];
     comments.push("Nothing was simulated for this export.".to_owned());
     Ok(scenario.policy.to_yaml(&comments)?)
@@ -42,10 +44,13 @@ fn export_best(options: &ExportOptions, results: &Path) -> Result<String, Failur
     let source = SourceText::read(results)?;
     let in_results = |problem: Problem| InputError::in_file(source.name(), problem);
     let rows = results::read(source.text()).map_err(in_results)?;
+    // A fixed fleet may rank first, but there is no ScaledObject of it.
+    let rows: Vec<Row> = rows.into_iter().filter(|row| !is_fixed(&row.policy)).collect();
     let ranking = Ranking::of(&rows.iter().map(Row::standing).collect::<Vec<_>>());
     let Some(best) = ranking.best().map(|best| &rows[best]) else {
-        let problem = Problem::whole("no point of this sweep has a result");
-        return Err(in_results(problem.help("look at the column `error`")).into());
+        let problem = Problem::whole("no policy of this sweep has a result that can be exported");
+        let help = "look at the column `error`; a fixed fleet (`static:N`) has no ScaledObject";
+        return Err(in_results(problem.help(help)).into());
     };
     let runner_up = ranking.runner_up().map(|second| &rows[second]);
     let beside = results.with_file_name(EXPERIMENT);
@@ -66,11 +71,11 @@ fn findings(scenario: &Scenario, best: &Row, runner_up: Option<&Row>, points: us
     let mut lines = vec![
         made_by(),
         format!("{}: {}", scenario.policy.name, scenario.policy.summary),
-        format!("Best of {points} points of the sweep `{}`: {}", scenario.name, scenario.summary),
+        format!("Best of {points} policies of the sweep `{}`: {}", scenario.name, scenario.summary),
         format!("  {}", found(best, scenario.currency())),
     ];
     if best.met != Some(true) {
-        lines.push("  It does not meet the SLO; no point of the sweep does.".to_owned());
+        lines.push("  It does not meet the SLO; no policy of the sweep does.".to_owned());
     }
     if let Some(second) = runner_up {
         let settings =
@@ -97,4 +102,9 @@ fn found(row: &Row, currency: &str) -> String {
 
 fn made_by() -> String {
     format!("Written by dryscale {}.", env!("CARGO_PKG_VERSION"))
+}
+
+/// Whether a policy of this name is a fixed fleet: `static:3` is called `static-3`.
+fn is_fixed(policy: &str) -> bool {
+    policy.strip_prefix("static-").is_some_and(|replicas| replicas.parse::<u32>().is_ok())
 }

@@ -28,6 +28,7 @@ pub(super) fn run(options: &SimulateOptions) -> Result<ExitStatus, Failure> {
         bar.at(simulated.fetch_max(now.as_millis(), Ordering::Relaxed).max(now.as_millis()));
     });
     let scenario = worlds.scenario(&[])?;
+    assertions.check(scoring(&scenario)?)?;
     let seeds = analysis::seeds(scenario.seed, scenario.repetitions);
     let mut listener = Listener { timeline: Timeline::new(), folder: folder(options, &scenario)? };
     let answer = in_pool(options.world.world.threads, || {

@@ -4,7 +4,7 @@ use super::assertions::Assertions;
 use super::options::{Format, SweepOptions, WorldOptions};
 use super::progress::Bar;
 use super::simulate::inputs;
-use super::worlds::{DraftWorlds, bug_report, sweep_failure};
+use super::worlds::{DraftWorlds, bug_report, scoring, sweep_failure};
 use super::{ExitStatus, Failure, output};
 use crate::analysis::{self, Axis, Journal, Plan, Ranking, Stop, Swept};
 use crate::problem::Problem;
@@ -25,6 +25,7 @@ pub(super) fn run(options: &SweepOptions) -> Result<ExitStatus, Failure> {
     let experiment = Arc::clone(draft.source());
     let worlds = DraftWorlds::new(draft);
     let base = worlds.scenario(&first_point(&grids))?;
+    Assertions::of(base.gate.assertions.clone()).check(scoring(&base)?)?;
     let seeds = analysis::seeds(base.seed, base.repetitions);
     let plan = Plan::new(&worlds, &grids, seeds).map_err(sweep_failure)?;
     let results = options.out.join(RESULTS);

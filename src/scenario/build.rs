@@ -5,7 +5,7 @@ use super::input_error::InputError;
 use super::policy::Rule;
 use super::source_text::SourceText;
 use super::world::Scenario;
-use crate::autoscaling::keda::{Annotations, KedaOperator, PrometheusTrigger};
+use crate::autoscaling::keda::{Annotations, KedaOperator, PrometheusTrigger, validate};
 use crate::monitoring::kube_state_metrics;
 use crate::monitoring::never_match::{self, Exposed};
 use crate::monitoring::promql::{Query, QueryOptions};
@@ -153,6 +153,7 @@ impl Scenario {
                 problems.into_iter().next().unwrap_or_else(|| Problem::whole("KEDA refuses this policy"));
             self.policy.locate(first)
         })?;
+        warnings.extend(validate::warnings(spec));
         let mut queries = Vec::new();
         for (index, trigger) in operator.triggers().iter().enumerate() {
             queries.push(self.query(index, trigger, target, schema, warnings)?);
