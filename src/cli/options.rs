@@ -21,7 +21,7 @@ const EXIT_CODES: &str =
 pub enum Command {
     /// Simulate one policy over a world and say what it does.
     Simulate(SimulateOptions),
-    /// Simulate every point of an experiment's [sweep] and rank the points.
+    /// Simulate every point of an experiment's `[sweep]` and rank the points.
     Sweep(SweepOptions),
     /// Write the ScaledObject of a policy, ready to apply.
     Export(ExportOptions),
@@ -30,7 +30,7 @@ pub enum Command {
 /// The world and how to run it.
 #[derive(Args, Clone, Debug)]
 pub struct WorldOptions {
-    /// Experiment: a TOML file or a shipped name. Left out: the seed's Llama-3.2-3B on A100 under 25 requests/s.
+    /// Experiment: a TOML file or a shipped name. Left out: `default`, Llama-3.2-3B on A100 under a steady 25 requests/s.
     #[arg(long, value_name = "FILE|NAME")]
     pub experiment: Option<String>,
     /// The rest of the world.
@@ -113,7 +113,7 @@ pub struct SimulateOptions {
 /// `dryscale sweep`.
 #[derive(Args, Clone, Debug)]
 pub struct SweepOptions {
-    /// Experiment with a [sweep] table: a TOML file or a shipped name (`thresholds`).
+    /// Experiment with a `[sweep]` table: a TOML file or a shipped name (`thresholds`).
     #[arg(value_name = "FILE|NAME")]
     pub experiment: String,
     /// Policy that the sweep varies; replaces the experiment's.
@@ -143,7 +143,7 @@ pub struct ExportOptions {
     /// Export the best policy of a sweep's results.csv.
     #[arg(long, value_name = "RESULTS.CSV")]
     pub best: Option<PathBuf>,
-    /// Experiment whose [target] names namespace and deployment; with --best, the sweep's own.
+    /// Experiment whose `[target]` names namespace and deployment; with --best, the sweep's own.
     #[arg(long, value_name = "FILE|NAME")]
     pub experiment: Option<String>,
     /// Override a setting by its absolute key, such as `target.namespace=prod`; repeatable.

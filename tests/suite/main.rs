@@ -6,6 +6,7 @@ mod models;
 mod oracle;
 mod policies;
 mod promql_scripts;
+mod readme;
 mod report;
 mod score;
 mod sweep;

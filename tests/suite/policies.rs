@@ -20,7 +20,7 @@ fn policy(name: &str, text: &str) -> Result<Policy, InputError> {
     Policy::read(&SourceText::new(name, text), &Target::default())
 }
 
-/// The seed's ScaledObject, as the tutorial prints it.
+/// The tutorial's ScaledObject, as it prints it.
 const SEED: &str = r#"apiVersion: keda.sh/v1alpha1
 kind: ScaledObject
 metadata:
