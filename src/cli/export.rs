@@ -74,6 +74,8 @@ fn findings(scenario: &Scenario, best: &Row, runner_up: Option<&Row>, points: us
         format!("Best of {points} policies of the sweep `{}`: {}", scenario.name, scenario.summary),
         format!("  {}", found(best, scenario.currency())),
     ];
+    let changed = best.settings.iter().filter(|(key, value)| key != "policy" && !value.is_empty());
+    lines.extend(changed.map(|(key, value)| format!("  with {key} = {value}")));
     if best.met != Some(true) {
         lines.push("  It does not meet the SLO; no policy of the sweep does.".to_owned());
     }
