@@ -26,6 +26,7 @@ pub mod cli;
 pub mod histogram;
 pub mod manifests;
 pub mod monitoring;
+pub mod nearest;
 pub mod problem;
 pub mod random;
 pub mod report;

@@ -2,7 +2,6 @@
 
 pub mod kube_state_metrics;
 pub mod labels;
-mod nearest;
 pub mod never_match;
 pub mod promql;
 pub mod scrape;

@@ -6,10 +6,10 @@
 //! it would there, and is warned of.
 
 use super::labels::{Labels, METRIC_NAME};
-use super::nearest::nearest;
 use super::promql::{Matcher, Query, Read};
 use super::scrape::OWN_SERIES;
 use super::vllm_metrics::{self, MetricsRelease};
+use crate::nearest::nearest;
 use crate::problem::{Place, Problem};
 use crate::random::Streams;
 
@@ -175,7 +175,7 @@ fn without_metric(read: &Read, world: &[Exposed<'_>], release: MetricsRelease) -
     let mut names: Vec<&str> =
         world.iter().flat_map(|world| world.columns).map(|column| column.get(METRIC_NAME)).collect();
     names.extend(OWN_SERIES);
-    match nearest(metric, names.into_iter()) {
+    match nearest(metric, names) {
         Some(near) => {
             format!("nothing here exposes `{metric}`, so the selector finds nothing; did you mean `{near}`?")
         }

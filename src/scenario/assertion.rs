@@ -1,6 +1,6 @@
 //! What must hold for a summary: `--assert 'ttft_s.p95<2'` and the lines of `[gate]`.
 
-use super::nearest::nearest;
+use crate::nearest::nearest;
 use crate::problem::Problem;
 use serde_json::Value;
 use std::cmp::Ordering;

@@ -1,9 +1,9 @@
 //! From what a user names (a file, a shipped name, stdin) to its text.
 
 use super::input_error::InputError;
-use super::nearest::nearest;
 use super::shipped::Kind;
 use super::source_text::SourceText;
+use crate::nearest::nearest;
 use crate::problem::Problem;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -2,13 +2,13 @@
 
 use super::document::{Entry, Node, Table, Value};
 use super::input_error::InputError;
-use super::nearest::suggestion;
 use super::source_text::{Origin, SourceText};
 use super::spelling::{camel_case, snake_case};
 use super::yaml_text;
 use crate::manifests::{
     ANNOTATION_NAME, ANNOTATION_SUMMARY, API_VERSION, KIND, check_label, check_subdomain,
 };
+use crate::nearest::suggestion;
 use crate::problem::Problem;
 use std::sync::Arc;
 

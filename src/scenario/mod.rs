@@ -24,7 +24,6 @@ mod find;
 mod input_error;
 mod manifest;
 mod model;
-mod nearest;
 mod policy;
 mod set;
 mod shipped;

@@ -2,9 +2,9 @@
 
 use super::document::{Node, Table, Value};
 use super::input_error::InputError;
-use super::nearest::suggestion;
 use super::source_text::Origin;
 use super::toml_text;
+use crate::nearest::suggestion;
 use crate::problem::Problem;
 
 /// The most values of one range; a list may be as long as the file.

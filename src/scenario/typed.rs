@@ -5,9 +5,9 @@
 
 use super::document::{Node, Value};
 use super::input_error::InputError;
-use super::nearest::suggestion;
 use super::source_text::Origin;
 use super::spelling::Spelling;
+use crate::nearest::suggestion;
 use crate::problem::Problem;
 use serde::de::value::StrDeserializer;
 use serde::de::{self, DeserializeOwned, DeserializeSeed, Expected, IntoDeserializer, Unexpected, Visitor};

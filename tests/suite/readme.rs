@@ -48,7 +48,8 @@ fn the_readme_shows_what_its_commands_print() {
     fresh.push_str(rest);
     assert!(commands >= 4, "the README has its commands");
     if std::env::var_os("DRYSCALE_BLESS").is_some() {
-        fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md"), &fresh).expect("the README is written");
+        fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md"), &fresh)
+            .expect("the README is written");
         return;
     }
     assert!(text == fresh, "the README shows something else than its commands print:\n{fresh}");
@@ -57,7 +58,8 @@ fn the_readme_shows_what_its_commands_print() {
 /// The command that CI runs is the README's.
 #[test]
 fn ci_runs_the_readmes_test_command() {
-    let ci = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(".ci/run")).expect("there is a .ci/run");
+    let ci = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(".ci/run"))
+        .expect("there is a .ci/run");
     let command = "cargo test --release";
     assert!(readme().lines().any(|line| line.trim() == command), "the README has it");
     assert!(ci.lines().any(|line| line.trim() == command), ".ci/run has it");

@@ -10,6 +10,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("units", &[]),
     ("problem", &[]),
     ("histogram", &["units"]),
+    ("nearest", &[]),
     ("random", &["units", "problem"]),
     ("workload", LEAVES),
     (
@@ -24,18 +25,29 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "workload::Segment",
         ],
     ),
-    ("monitoring", &["units", "problem", "histogram", "random", "serving::engine"]),
+    ("monitoring", &["units", "problem", "nearest", "histogram", "random", "serving::engine"]),
     ("autoscaling", LEAVES),
     ("manifests", &["units", "problem", "autoscaling"]),
     (
         "simulation",
-        &["units", "problem", "histogram", "random", "workload", "serving", "monitoring", "autoscaling"],
+        &[
+            "units",
+            "problem",
+            "nearest",
+            "histogram",
+            "random",
+            "workload",
+            "serving",
+            "monitoring",
+            "autoscaling",
+        ],
     ),
     (
         "scenario",
         &[
             "units",
             "problem",
+            "nearest",
             "histogram",
             "random",
             "workload",
@@ -50,7 +62,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("report", &["units", "problem", "histogram", "simulation::record", "simulation::summary", "analysis"]),
 ];
 
-const LEAVES: &[&str] = &["units", "problem", "histogram", "random"];
+const LEAVES: &[&str] = &["units", "problem", "nearest", "histogram", "random"];
 
 /// The wings that are plain state machines.
 const PURE: &[&str] = &[

@@ -1,5 +1,6 @@
 //! Engine arguments that are refused, each with its reason and what to do instead.
 
+use crate::nearest::nearest;
 use crate::problem::Problem;
 
 /// The keys that [`EngineArgs`](super::EngineArgs) takes.
@@ -186,7 +187,7 @@ pub(super) fn refusal(key: &str) -> Problem {
         return Problem::key(key, family.what).help(family.remedy);
     }
     let problem = Problem::key(key, "is not an engine argument that changes what is simulated");
-    match nearest(&name) {
+    match nearest(&name, ACCEPTED.iter().copied()) {
         Some(near) => problem.help(format!("did you mean `{near}`?")),
         None => problem.help(format!("remove it; those that do are {}", ACCEPTED.join(", "))),
     }
@@ -199,27 +200,6 @@ impl Family {
             None => name == *pattern,
         })
     }
-}
-
-/// The accepted key that is fewest edits away, if it is near enough to be meant.
-fn nearest(name: &str) -> Option<&'static str> {
-    let (distance, key) = ACCEPTED.iter().map(|key| (edits(name, key), *key)).min()?;
-    (distance <= name.len() / 4 + 1).then_some(key)
-}
-
-/// Levenshtein's distance in bytes: keys are ASCII.
-fn edits(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.bytes().enumerate() {
-            let replaced = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

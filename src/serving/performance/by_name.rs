@@ -3,12 +3,16 @@
 use super::architectures::Architecture;
 use super::gpus::Gpu;
 use super::roofline::Efficiency;
+use crate::nearest::by_distance;
 use crate::problem::Problem;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
+
+/// How many names a refusal offers.
+const NEAREST_MAX: usize = 3;
 
 /// Something that a file names, or writes out as a table in place.
 #[derive(Clone, Debug, PartialEq)]
@@ -141,33 +145,10 @@ fn find<'a, T: Aliases>(
     if let Some((_, thing)) = found {
         return Ok(thing);
     }
-    let nearest = nearest(&name.to_lowercase(), known.keys().map(String::as_str));
+    let nearest = by_distance(name, known.keys().map(String::as_str));
+    let nearest: Vec<String> = nearest.iter().take(NEAREST_MAX).map(|near| format!("`{near}`")).collect();
     Err(Problem::key(key, format!("there is no {what} `{name}`"))
         .help(format!("the nearest names are {}; or write it out as a table", nearest.join(", "))))
-}
-
-/// The three names with the fewest edits from `name`, nearest first; equally near ones in the given order.
-pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Vec<String> {
-    let mut by_distance: Vec<(usize, &str)> = known.map(|other| (edits(name, other), other)).collect();
-    by_distance.sort_by_key(|(distance, _)| *distance);
-    by_distance.iter().take(3).map(|(_, other)| format!("`{other}`")).collect()
-}
-
-/// Levenshtein's distance: insertions, deletions and substitutions of characters.
-fn edits(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    // A name of a screen's width is none; this bounds the work.
-    for (i, x) in a.chars().take(200).enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]
@@ -229,14 +210,5 @@ mod tests {
         written_out.layers = 0;
         let problem = catalogue().architecture(&ByName::Inline(written_out)).expect_err("no layers").place;
         assert_eq!(problem, Place::Key("architecture.layers".to_owned()));
-    }
-
-    #[test]
-    fn edits_count_insertions_deletions_and_substitutions() {
-        for (a, b, n) in
-            [("", "", 0), ("abc", "", 3), ("", "abc", 3), ("kitten", "sitting", 3), ("a100", "h100", 1)]
-        {
-            assert_eq!(edits(a, b), n, "{a} {b}");
-        }
     }
 }

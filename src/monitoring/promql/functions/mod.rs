@@ -160,7 +160,7 @@ pub(super) fn named(name: &str) -> Option<&'static Function> {
 
 /// The supported function whose name is most like `name`, if any is like it.
 pub(super) fn nearest(name: &str) -> Option<&'static str> {
-    crate::monitoring::nearest::nearest(name, FUNCTIONS.iter().map(|function| function.name))
+    crate::nearest::nearest(name, FUNCTIONS.iter().map(|function| function.name))
 }
 
 /// The names of all supported functions, for messages.

@@ -1,14 +1,11 @@
-//! The accepted word nearest to one that is not accepted: "did you mean".
+//! The accepted word nearest to one that is not accepted: "did you mean". A remedy in many a problem, of every wing.
 
 /// The one of `accepted` that a user most likely meant by `word`, if any is near.
 ///
 /// Case and the signs `-` and `_` do not count, so that `maxReplicaCount` finds `max_replica_count`; beyond that one
 /// letter in three may be wrong, missing, too many or swapped with its neighbour. The first of several equally near
 /// ones is taken.
-pub(super) fn nearest<'a>(word: &str, accepted: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let plain = |text: &str| -> Vec<char> {
-        text.chars().filter(|c| !matches!(c, '-' | '_' | ' ')).flat_map(char::to_lowercase).take(64).collect()
-    };
+pub fn nearest<'a>(word: &str, accepted: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = plain(word);
     let (distance, best) = accepted
         .into_iter()
@@ -17,8 +14,22 @@ pub(super) fn nearest<'a>(word: &str, accepted: impl IntoIterator<Item = &'a str
     (distance <= (word.len() / 3).max(1)).then_some(best)
 }
 
+/// The accepted words, nearest first, however far they are; equally near ones in the given order.
+pub fn by_distance<'a>(word: &str, accepted: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+    let word = plain(word);
+    let mut ranked: Vec<(usize, &str)> =
+        accepted.into_iter().map(|candidate| (distance(&word, &plain(candidate)), candidate)).collect();
+    ranked.sort_by_key(|(distance, _)| *distance);
+    ranked.into_iter().map(|(_, candidate)| candidate).collect()
+}
+
+/// A word without what does not count; a longer one is no slip of the pen, and its length bounds the work.
+fn plain(text: &str) -> Vec<char> {
+    text.chars().filter(|c| !matches!(c, '-' | '_' | ' ')).flat_map(char::to_lowercase).take(64).collect()
+}
+
 /// "did you mean `x`?", or else the whole list if it is short enough to read.
-pub(super) fn suggestion(word: &str, accepted: &[&str]) -> Option<String> {
+pub fn suggestion(word: &str, accepted: &[&str]) -> Option<String> {
     if let Some(near) = nearest(word, accepted.iter().copied()) {
         return Some(format!("did you mean `{near}`?"));
     }
@@ -68,6 +79,11 @@ mod tests {
         }
         assert_eq!(suggestion("x", &["a1", "b1"]).unwrap(), "accepted here: a1, b1");
         assert_eq!(suggestion("x", &[]), None);
+    }
+
+    #[test]
+    fn all_words_can_be_ranked() {
+        assert_eq!(by_distance("a101", ["h200", "a100", "l40s"]), ["a100", "h200", "l40s"]);
     }
 
     #[test]
