@@ -4,7 +4,7 @@ use super::event::Event;
 use super::flight::{Served, Stage};
 use super::record::Fate;
 use super::world::World;
-use crate::serving::engine::{Engine, EngineRequest, FinishReason, Output, Refusal, RequestId, Usage};
+use crate::serving::engine::{Engine, EngineRequest, FinishReason, Output, Refusal, RequestId};
 
 impl World<'_> {
     /// A request reaches its pod's API server and engine, which may not take it any more.
@@ -14,7 +14,7 @@ impl World<'_> {
         let Stage::InTransit { pod, since } = flight.stage else { return };
         let slot = self.fleet.slot_mut(pod);
         let Some(engine) = slot.engine.as_mut().filter(|_| slot.pod.accepts()) else {
-            self.end_flight(ordinal, Fate::Refused, "pod_gone", now, Served::default());
+            self.end_flight(ordinal, Fate::Refused, "pod_gone", Served::default());
             return;
         };
         let request = &flight.request;
@@ -39,7 +39,7 @@ impl World<'_> {
                 self.follow_engine(pod);
             }
             Err(refusal) => {
-                self.end_flight(ordinal, Fate::Refused, refusal_reason(refusal), now, Served::default())
+                self.end_flight(ordinal, Fate::Refused, refusal_reason(refusal), Served::default());
             }
         }
     }
@@ -72,11 +72,15 @@ impl World<'_> {
             }
             Output::Finished { id, at, reason, usage } => {
                 self.fleet.slot_mut(pod).finished += 1;
-                self.timeline.finished += 1;
-                self.end_flight(id.0, Fate::Finished, finish_reason(reason), at, served(usage));
+                if let Some(flight) = self.clients.flights.get_mut(id.0) {
+                    flight.stage =
+                        Stage::Answered { pod, reason: finish_reason(reason), served: usage.into() };
+                    self.queue.push(at, Event::Answer(id.0));
+                }
             }
-            Output::Aborted { id, at, usage } => {
-                self.end_flight(id.0, Fate::Aborted, "client_timeout", at, served(usage));
+            // Its client gave up before: that is when it ended.
+            Output::Aborted { id, usage, .. } => {
+                self.end_flight(id.0, Fate::Aborted, "client_timeout", usage.into());
             }
         }
     }
@@ -114,13 +118,5 @@ fn refusal_reason(refusal: Refusal) -> &'static str {
         Refusal::PromptTooLong => "prompt_too_long",
         Refusal::MaxNumQueuedReqs => "max_num_queued_reqs",
         Refusal::MaxNumQueuedTokens => "max_num_queued_tokens",
-    }
-}
-
-fn served(usage: Usage) -> Served {
-    Served {
-        output_tokens: usage.output_tokens,
-        cached_tokens: usage.cached_tokens,
-        preemptions: usage.preemptions,
     }
 }

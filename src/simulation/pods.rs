@@ -1,7 +1,6 @@
 //! Pods come and go: from `spec.replicas` to engines that serve, and back to free GPUs.
 
 use super::event::Event;
-use super::flight::Served;
 use super::record::{Controller, Fate, ScaleRecord};
 use super::world::World;
 use crate::serving::deployment::Reconcile;
@@ -141,17 +140,18 @@ impl World<'_> {
 
     /// The container is gone: what ran in it dies, its GPUs are free, and someone may be waiting for them.
     fn pod_exited(&mut self, ordinal: u32) {
-        let now = self.now;
-        let slot = self.fleet.slot_mut(ordinal);
+        let slot = self.fleet.slot(ordinal);
         let lost: Vec<RequestId> = slot.engine.iter().flat_map(|engine| engine.unfinished()).collect();
-        slot.killed = lost.len() as u64;
         for id in lost {
-            self.end_flight(id.0, Fate::Killed, "pod_terminated", now, Served::default());
+            let served = self.fleet.served(ordinal, id.0);
+            if self.end_flight(id.0, Fate::Killed, "pod_terminated", served) == Some(Fate::Killed) {
+                self.fleet.slot_mut(ordinal).killed += 1;
+            }
         }
         self.close_pod(ordinal);
         self.forget_pod_at_exit(ordinal);
         if let Some(node) = self.fleet.slot(ordinal).pod.node {
-            self.fleet.nodes.release(now, node, self.fleet.gpus_per_pod);
+            self.fleet.nodes.release(self.now, node, self.fleet.gpus_per_pod);
         }
         self.place_pods();
     }

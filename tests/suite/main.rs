@@ -13,3 +13,4 @@ mod sweep;
 mod synthetic;
 mod tidy;
 mod workload;
+mod worlds;

@@ -17,7 +17,7 @@
 use super::batch::{Batch, StepTimer};
 use super::config::EngineConfig;
 use super::output_processor::OutputProcessor;
-use super::request::{EngineRequest, Output, Refusal, RequestId};
+use super::request::{EngineRequest, Output, Refusal, RequestId, Usage};
 use super::scheduler::Scheduler;
 use super::stats::Stats;
 use super::update::TokenOutput;
@@ -71,6 +71,9 @@ pub trait Engine {
 
     /// Whether the request with this name runs.
     fn is_running(&self, id: RequestId) -> bool;
+
+    /// What a request that was taken and has not ended got and cost so far; nothing for any other.
+    fn usage(&self, id: RequestId) -> Usage;
 
     /// Recounts what is kept incrementally, in time proportional to all requests and KV-cache blocks.
     ///
@@ -297,6 +300,10 @@ impl Engine for EngineCore {
         self.scheduler.is_running(id)
     }
 
+    fn usage(&self, id: RequestId) -> Usage {
+        self.scheduler.slot(id).map_or_else(Usage::default, |slot| self.processor.usage(slot))
+    }
+
     fn audit(&self) -> Result<(), String> {
         self.scheduler.audit()
     }
@@ -456,6 +463,9 @@ mod tests {
         let mut engine = engine("");
         engine.submit(at(1000), request(0, 1000, 30, Finish::Eos)).expect("taken");
         run(&mut engine, 1107);
+        let usage = engine.usage(RequestId(0));
+        assert_eq!((usage.output_tokens, usage.scheduled_at), (Tokens(1), Some(at(1000))));
+        assert_eq!(engine.usage(RequestId(77)), Usage::default());
         engine.abort(at(1110), RequestId(0));
         engine.abort(at(1110), RequestId(77));
         let (events, out) = run(&mut engine, 9999);
