@@ -164,7 +164,7 @@ impl World<'_> {
         self.recorder.pod(&slot.record());
         if let Some(engine) = slot.engine.take() {
             self.totals.engines.add(engine.stats());
-            self.totals.backlog.engine_queue(slot.waiting, 0);
+            self.totals.backlog.engine_queue(self.now, slot.waiting, 0);
             slot.waiting = 0;
         }
     }

@@ -46,7 +46,7 @@ impl World<'_> {
             }
             Offer::Queued => {
                 self.clients.flights.insert(flight);
-                self.totals.backlog.hold();
+                self.totals.backlog.hold(self.now);
             }
             Offer::Dropped => {
                 let (at, served) = (Some(self.now), Served::default());
@@ -73,7 +73,7 @@ impl World<'_> {
         match self.ingress.gateway.offer(now, ordinal) {
             Admission::Held(until) => {
                 flight.stage = Stage::Held;
-                self.totals.backlog.hold();
+                self.totals.backlog.hold(self.now);
                 self.queue.push(until, Event::GatewayTimeout(ordinal));
             }
             Admission::Refused => {
@@ -95,7 +95,7 @@ impl World<'_> {
     pub(super) fn release_held(&mut self) {
         while self.ingress.router.has_endpoint() {
             let Some(ordinal) = self.ingress.gateway.release() else { return };
-            self.totals.backlog.let_go();
+            self.totals.backlog.let_go(self.now);
             self.route(ordinal);
         }
     }
@@ -128,7 +128,7 @@ impl World<'_> {
             }
             Stage::Held => {
                 self.ingress.gateway.withdraw(ordinal);
-                self.totals.backlog.let_go();
+                self.totals.backlog.let_go(self.now);
             }
             Stage::Answered { served, .. } => got = served,
             Stage::Capped | Stage::InTransit { .. } | Stage::GivenUp { .. } => {}
@@ -140,7 +140,7 @@ impl World<'_> {
     pub(super) fn gateway_timeout(&mut self, ordinal: u64) {
         let held = self.clients.flights.get_mut(ordinal).is_some_and(|flight| flight.stage == Stage::Held);
         if held && self.ingress.gateway.withdraw(ordinal) {
-            self.totals.backlog.let_go();
+            self.totals.backlog.let_go(self.now);
             self.end_flight(ordinal, Fate::Refused, "hold_timeout", Served::default());
         }
     }
@@ -148,7 +148,7 @@ impl World<'_> {
     /// The client is done with a request and sends the next one that its cap held back.
     pub(super) fn client_done(&mut self, source: u16) {
         if let Some(next) = self.clients.done(source) {
-            self.totals.backlog.let_go();
+            self.totals.backlog.let_go(self.now);
             self.send(next);
         }
     }
