@@ -3,6 +3,8 @@
 use super::flight::Served;
 use super::record::PodRecord;
 use super::setup::{EngineSetup, ServingSetup};
+use crate::autoscaling::hpa::Scale;
+use crate::autoscaling::keda::Workload;
 use crate::problem::Problem;
 use crate::random::{NamedStream, Streams};
 use crate::serving::deployment::Deployment;
@@ -11,7 +13,7 @@ use crate::serving::nodes::{NodeId, Nodes};
 use crate::serving::performance::{Startup, StartupPlan};
 use crate::serving::pod::{Pod, PodSpec};
 use crate::serving::replica_set::{self, Candidate, PodPhase};
-use crate::units::{Gpus, SimDuration, SimTime};
+use crate::units::{Gpus, Replicas, SimDuration, SimTime};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeSet;
 
@@ -90,6 +92,22 @@ impl Fleet {
         self.live.iter().copied().collect()
     }
 
+    /// What KEDA reads of its target.
+    pub(super) fn workload(&self) -> Workload {
+        let (replicas, ready) = (self.deployment.spec_replicas(), self.deployment.ready_replicas());
+        Workload { replicas, ready }
+    }
+
+    /// What the HPA reads of its target. Pods that terminate count among the ready ones while they are, unlike in
+    /// `status.readyReplicas` (`pkg/controller/podautoscaler/replica_calculator.go`, `getReadyPodsCount`).
+    pub(super) fn scale(&self) -> Scale {
+        Scale {
+            spec: self.deployment.spec_replicas(),
+            status: self.deployment.status_replicas(),
+            ready: Replicas(self.live().filter(|slot| slot.pod.is_ready()).count() as i32),
+        }
+    }
+
     /// Whether the request runs in the pod's engine.
     pub(super) fn runs(&self, pod: u32, request: u64) -> bool {
         let engine = self.slot(pod).engine.as_ref();
@@ -147,8 +165,7 @@ impl Fleet {
             .iter()
             .map(|&ordinal| {
                 let pod = &self.slot(ordinal).pod;
-                // A container that pulls its image has not started; all others run, ready or not.
-                let phase = if pod.node.is_some() { PodPhase::Running } else { PodPhase::Pending };
+                let phase = if pod.is_running(now) { PodPhase::Running } else { PodPhase::Pending };
                 Candidate {
                     uid: &pod.uid,
                     assigned: pod.node.is_some(),

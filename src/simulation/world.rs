@@ -16,7 +16,7 @@ use crate::random::Streams;
 use crate::serving::engine::Output;
 use crate::serving::gateway::Gateway;
 use crate::serving::router::Router;
-use crate::units::{SimTime, UnixMillis};
+use crate::units::SimTime;
 
 /// A world in motion. [`World::run`] takes it from the start to the end; the recorder hears what happens.
 ///
@@ -27,8 +27,6 @@ pub struct World<'a> {
     /// Requests due after this instant do not exist.
     pub(super) end: SimTime,
     drain: bool,
-    /// The wall clock at t = 0.
-    pub(super) epoch: UnixMillis,
     pub(super) queue: EventQueue,
 
     pub(super) clients: Clients,
@@ -56,7 +54,6 @@ impl<'a> World<'a> {
             now: SimTime::ZERO,
             end: SimTime::ZERO + setup.duration,
             drain: setup.drain,
-            epoch: setup.epoch,
             queue: EventQueue::default(),
             clients: Clients::new(setup.workload, SimTime::ZERO + setup.warmup),
             ingress: Ingress {
