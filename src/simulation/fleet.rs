@@ -57,7 +57,7 @@ impl Fleet {
     /// A setting that only fails when it is put to use.
     pub(super) fn new(name: &str, serving: ServingSetup, streams: &Streams) -> Result<Self, Problem> {
         serving.engine.build()?;
-        let initial_nodes = serving.initial_nodes();
+        let initial_nodes = serving.nodes.initial_nodes(serving.gpus_per_pod, serving.initial_replicas);
         Ok(Fleet {
             deployment: Deployment::new(name, serving.initial_replicas, streams),
             nodes: Nodes::new(serving.nodes, initial_nodes, streams.named("nodes/provisioning"))?,

@@ -172,6 +172,19 @@ impl World<'_> {
         }
     }
 
+    /// What a careful colleague would say about pods for which there were no GPUs, once the run is over.
+    pub(super) fn warn_about_capacity(&mut self) {
+        let capacity = self.fleet.nodes.capacity(self.fleet.gpus_per_pod);
+        self.totals.levels.replicas.settle(self.now);
+        let (_, asked) = self.totals.levels.replicas.range();
+        if asked > i64::from(capacity) {
+            self.totals.warn(format!(
+                "{asked} replicas were asked for, and the nodes hold {capacity}: the others waited for GPUs \
+                 (serving.nodes.max_nodes, serving.nodes.gpus_per_node)"
+            ));
+        }
+    }
+
     /// A node arrives or leaves, or the node autoscaler looks.
     pub(super) fn node_event(&mut self) {
         if self.fleet.nodes_followed == Some(self.now) {

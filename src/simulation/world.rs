@@ -127,6 +127,7 @@ impl<'a> World<'a> {
         self.now = if self.drain { self.now.max(self.end) } else { self.end };
         self.last_tick();
         self.warn_about_triggers();
+        self.warn_about_capacity();
         self.end_all_flights();
         for pod in self.fleet.live_ordinals() {
             self.close_pod(pod);
