@@ -138,7 +138,8 @@ impl World<'_> {
             return;
         }
         let sensor = &mut self.sensor;
-        match sensor.owners[target as usize] {
+        let owner = sensor.owners[target as usize];
+        match owner {
             Owner::KubeStateMetrics => {
                 let status = DeploymentStatus {
                     spec_replicas: self.fleet.deployment.spec_replicas(),
@@ -163,6 +164,12 @@ impl World<'_> {
             self.queue.push(at, Event::Scrape(target));
         }
         checkers::conserved(self);
+        if cfg!(debug_assertions)
+            && let Owner::Pod(ordinal) = owner
+            && let Some(engine) = &self.fleet.slot(ordinal).engine
+        {
+            checkers::audit(self, engine.as_ref());
+        }
     }
 }
 

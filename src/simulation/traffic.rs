@@ -181,7 +181,7 @@ impl World<'_> {
         if let Some(pod) = pod {
             self.ingress.router.done(pod);
         }
-        if self.clients.is_capped(source) {
+        if self.clients.leaves(source) {
             self.queue.push(self.now, Event::ClientDone { source, request });
         }
     }

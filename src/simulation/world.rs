@@ -83,7 +83,7 @@ impl<'a> World<'a> {
     /// The workload cannot be read further.
     pub fn run(mut self, progress: &mut dyn FnMut(SimTime)) -> Result<(), Problem> {
         while let Some(at) = self.queue.next_time() {
-            if at > self.end && !(self.drain && self.clients.flights.len() > 0) {
+            if at > self.end && !(self.drains() && at <= SimTime::HORIZON) {
                 break;
             }
             let Some((at, event)) = self.queue.pop() else { break };
@@ -95,6 +95,11 @@ impl<'a> World<'a> {
         }
         self.finish();
         Ok(())
+    }
+
+    /// Whether the run goes on after its end, for requests without a fate.
+    fn drains(&self) -> bool {
+        self.drain && self.clients.flights.len() > 0
     }
 
     /// One event: who acts on it.
