@@ -183,8 +183,14 @@ impl Prometheus {
             self.row.extend([STALE; OWN_SERIES.len()]);
             self.row.extend(target.present.iter().map(|present| if *present { STALE } else { ABSENT }));
             let tenth = SimDuration::from_ps(self.interval.as_ps() / 10);
-            let seen = last + self.interval + self.interval + tenth;
-            self.database.append(target.group, self.epoch.at(last + self.interval), seen, &self.row);
+            let next = last + self.interval;
+            let seen = next.checked_add(self.interval).and_then(|then| then.checked_add(tenth));
+            self.database.append(
+                target.group,
+                self.epoch.at(next),
+                seen.unwrap_or(SimTime::NEVER),
+                &self.row,
+            );
         }
         self.database.end(target.group);
     }
@@ -300,6 +306,18 @@ mod tests {
         let (t, row) = after.last().expect("a marker");
         assert_eq!(*t, (last + secs(15)).as_millis() as i64);
         assert!(row[..3].iter().all(|value| is_stale(*value)));
+    }
+
+    #[test]
+    fn a_target_of_the_longest_interval_is_seen_to_the_end() {
+        let interval = Seconds(SimDuration::from_ps(SimTime::HORIZON.as_ps()));
+        let spec = MonitoringSpec { scrape_interval: interval, ..MonitoringSpec::default() };
+        let mut server = Prometheus::new(&spec, EPOCH, Retention::All, &Streams::new(3));
+        let id = server.known_target(Labels::default(), &columns());
+        scrape(&mut server, id, Some([1.0, 2.0]));
+        server.forget(SimTime::ZERO, id);
+        assert_eq!(server.next_scrape(id), None);
+        assert_eq!(rows(&server, id, SimTime::HORIZON).len(), 1);
     }
 
     #[test]

@@ -185,7 +185,7 @@ impl Pod {
         self.sigterm_at = now + spec.pre_stop.duration();
         // A process without a serving engine has nothing to drain and ends at SIGTERM.
         let drain = if self.serves() { spec.shutdown_timeout.duration() } else { SimDuration::ZERO };
-        self.exit_at = (self.sigterm_at + drain).min(killed_at);
+        self.exit_at = self.sigterm_at.checked_add(drain).map_or(killed_at, |drained| drained.min(killed_at));
         self.phase = Phase::Stopping;
         false
     }
@@ -334,6 +334,21 @@ mod tests {
         assert_eq!(pod.next_transition(), Some(at(230)), "SIGKILL comes before the shutdown timeout ends");
         assert_eq!(pod.advance(at(230)), Some(Transition::Exited));
         assert_eq!((pod.exited, pod.phase()), (Some(at(230)), Phase::Exited));
+    }
+
+    #[test]
+    fn the_longest_times_do_not_overflow() {
+        let longest = Seconds(SimDuration::from_ps(SimTime::HORIZON.as_ps()));
+        let spec = PodSpec {
+            termination_grace_period: longest,
+            pre_stop: longest,
+            shutdown_timeout: longest,
+            endpoint_delay: longest,
+        };
+        let mut pod = started();
+        pod.advance(at(100));
+        pod.delete(SimTime::HORIZON, &spec);
+        assert_eq!(pod.next_transition(), SimTime::HORIZON.checked_add(longest.duration()));
     }
 
     #[test]

@@ -176,8 +176,9 @@ impl Keda {
 
     /// When the HPA is due again, having waited for `queries` queries since `now`.
     fn next_sync(&self, now: SimTime, queries: u64) -> Option<SimTime> {
-        let took = self.query_latency.checked_mul(queries).unwrap_or(SimDuration::ZERO);
-        Some(self.operator.hpa()?.flags.next_sync(now + took))
+        let took = self.query_latency.checked_mul(queries);
+        let ended = took.and_then(|took| now.checked_add(took)).unwrap_or(SimTime::HORIZON);
+        Some(self.operator.hpa()?.flags.next_sync(ended.min(SimTime::HORIZON)))
     }
 }
 
