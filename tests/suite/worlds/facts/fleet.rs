@@ -47,7 +47,7 @@ fn a_pod_that_is_deleted_takes_its_requests_with_it_and_refuses_until_the_router
             Fate::Finished => assert!(request.ended < Some(deleted + ms(2)), "{context}"),
             Fate::Killed => {
                 assert!(request.ended == Some(deleted) && sent + ms(3) < deleted, "{context}");
-                // It keeps what it got: the rate of steps is its own, so only the first token is easy to tell.
+                // It keeps what it got.
                 assert_eq!(request.first_token.is_some(), request.output_tokens.get() > 0, "{context}");
             }
             Fate::Refused => {

@@ -48,13 +48,15 @@ fn a_pod_that_starts_is_a_target_that_refuses() {
         let first = next(heard(seed, created), INTERVAL, offset);
         let good = next(created + secs(40), INTERVAL, offset);
         assert!(first < good && good < deleted);
-        for (poll, down) in
-            told.readings(Controller::KedaPoll, 1).into_iter().filter(|(poll, _)| *poll < deleted)
-        {
+        let mut refusals = 0;
+        let readings = told.readings(Controller::KedaPoll, 1);
+        for (poll, down) in readings.into_iter().filter(|(poll, _)| *poll < deleted) {
             let refused = sees(poll, first, first + ms(20)) && !sees(poll, good, good + ms(20));
             // No element is 0 to KEDA.
             assert_eq!(down, f64::from(u8::from(refused)), "seed {seed} at {poll}");
+            refusals += u64::from(refused);
         }
+        assert!(refusals > 20, "it loads for 40 s");
     }
 }
 
@@ -74,6 +76,7 @@ fn a_pod_that_is_gone_is_seen_for_two_intervals_more_unless_a_scrape_fails_first
             if refused { (following, following + ms(20)) } else { (last + INTERVAL, last + ms(31_500)) };
         cases[usize::from(refused)] += 1;
         let readings = told.readings(Controller::KedaPoll, 1);
+        assert!(readings.len() > 200, "one a second");
         let first = scrape_offset(seed, 0, INTERVAL);
         for (poll, count) in readings {
             let second = sees(poll, good, good + ms(20)) && !sees(poll, marker, visible);
