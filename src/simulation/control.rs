@@ -113,8 +113,8 @@ impl World<'_> {
         let outcomes: Vec<QueryOutcome> =
             (0..keda.queries.len()).map(|trigger| self.ask(&mut keda, trigger)).collect();
         let workload = keda::Workload {
-            replicas: self.deployment.spec_replicas(),
-            ready: self.deployment.ready_replicas(),
+            replicas: self.fleet.deployment.spec_replicas(),
+            ready: self.fleet.deployment.ready_replicas(),
         };
         let decision = keda.operator.poll(self.now, self.now, workload, &outcomes);
         if let Some(due) = keda.operator.poll_due() {
@@ -135,9 +135,9 @@ impl World<'_> {
         let Some(mut keda) = self.control.keda.take() else { return };
         if let Some(spec) = keda.operator.hpa().cloned() {
             let scale = Scale {
-                spec: self.deployment.spec_replicas(),
-                status: self.deployment.status_replicas(),
-                ready: self.deployment.ready_replicas(),
+                spec: self.fleet.deployment.spec_replicas(),
+                status: self.fleet.deployment.status_replicas(),
+                ready: self.fleet.deployment.ready_replicas(),
             };
             let mut readings = Vec::new();
             let decision = match hpa::plan(&spec, scale, &mut keda.hpa_state, self.now) {
@@ -231,7 +231,7 @@ impl World<'_> {
         for (trigger, seen) in keda.seen.iter().enumerate() {
             let name = keda::metric_name(trigger);
             if seen.evaluations > 0 && seen.empty == seen.evaluations {
-                self.warn(format!(
+                self.totals.warn(format!(
                     "trigger {name}: the query was empty at all {} evaluations, which KEDA reports as {}",
                     seen.evaluations,
                     if keda.operator.triggers()[trigger].ignore_null_values { "0" } else { "an error" }
@@ -239,7 +239,7 @@ impl World<'_> {
             }
             if let Some(error) = &seen.first_error {
                 let (failed, all) = (seen.failed, seen.evaluations);
-                self.warn(format!("trigger {name} failed at {failed} of {all} evaluations: {error}"));
+                self.totals.warn(format!("trigger {name} failed at {failed} of {all} evaluations: {error}"));
             }
         }
         self.control.keda = Some(keda);

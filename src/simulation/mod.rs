@@ -1,18 +1,31 @@
 //! The loop: the only place that wires plant, sensor and controller to a clock.
 //!
-//! A reader's way in: [`World`] holds everything, `step` is one `match` on the next event, one line an arm. The arms are
-//! in `traffic` (requests), `fleet` (pods and nodes), `telemetry` (scrapes) and `control` (KEDA and the HPA).
+//! A reader's way in: [`World`] holds everything, `step` is one `match` on the next event, one line an arm. What the arms
+//! do is told along the loop:
+//!
+//! ```text
+//!   clients ─► traffic ─► engines            telemetry ─► control
+//!   (who sends) (gateway,  (batches,          (scrapes)    (KEDA, HPA)
+//!                router)    outputs)              ▲            │
+//!                              ▲                  │            ▼ spec.replicas
+//!                              └───── fleet, pods ┴────────────┘
+//! ```
 
 mod checkers;
+mod clients;
 mod control;
+mod engines;
 mod event;
 mod fleet;
 mod flight;
 mod level;
+mod pods;
 pub mod record;
 mod setup;
 pub mod summary;
 mod telemetry;
+mod timeline;
+mod totals;
 mod traffic;
 mod world;
 

@@ -75,7 +75,7 @@ impl World<'_> {
 
     /// A pod has an address: service discovery will find it, whether it answers or not.
     pub(super) fn discover_pod(&mut self, ordinal: u32) {
-        let pod = &self.pods[ordinal as usize].pod;
+        let pod = &self.fleet.slot(ordinal).pod;
         let node = pod.node.map(Nodes::name).unwrap_or_default();
         let labels = self.sensor.target.labels_of(&pod.name, ordinal, &node);
         let sensor = &mut self.sensor;
@@ -104,7 +104,7 @@ impl World<'_> {
     /// A pod is deleted: with role `endpoints` it leaves discovery as soon as the endpoint controller has heard.
     pub(super) fn forget_pod_at_deletion(&mut self, ordinal: u32) {
         if self.sensor.discovery == Discovery::Endpoints {
-            self.forget_pod(ordinal, self.now + self.pod_spec.endpoint_delay.duration());
+            self.forget_pod(ordinal, self.now + self.fleet.pod_spec.endpoint_delay.duration());
         }
     }
 
@@ -131,14 +131,14 @@ impl World<'_> {
         match sensor.owners[target as usize] {
             Owner::KubeStateMetrics => {
                 let status = DeploymentStatus {
-                    spec_replicas: self.deployment.spec_replicas(),
-                    status_replicas: self.deployment.status_replicas(),
-                    ready_replicas: self.deployment.ready_replicas(),
+                    spec_replicas: self.fleet.deployment.spec_replicas(),
+                    status_replicas: self.fleet.deployment.status_replicas(),
+                    ready_replicas: self.fleet.deployment.ready_replicas(),
                 };
                 sensor.prometheus.scrape(id, now, Scraped::Page(&kube_state_metrics::page(status)));
             }
             Owner::Pod(ordinal) => {
-                let slot = &self.pods[ordinal as usize];
+                let slot = self.fleet.slot(ordinal);
                 match slot.engine.as_ref().filter(|_| slot.pod.answers()) {
                     Some(engine) => {
                         let created = self.epoch.at(slot.serving_since);
