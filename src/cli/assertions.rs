@@ -25,6 +25,12 @@ impl Assertions {
         Assertions { assertions }
     }
 
+    /// These, and those of a gate.
+    pub(super) fn and(mut self, gate: &[Assertion]) -> Self {
+        self.assertions.extend_from_slice(gate);
+        self
+    }
+
     /// Refuses keys that no summary of such a run has, before it begins: a typing mistake should not cost a run.
     pub(super) fn check(&self, scoring: Scoring) -> Result<(), Failure> {
         let Some(empty) = Answer::of(&[Score::new(scoring).finish()]) else { return Ok(()) };

@@ -9,20 +9,20 @@ use super::{ExitStatus, Failure, output};
 use crate::analysis::{self, Axis, Journal, Plan, Ranking, Stop, Swept};
 use crate::problem::Problem;
 use crate::report;
-use crate::scenario::{Draft, GateOf, InputError, Origin, SourceText};
+use crate::scenario::{Draft, GateOf, InputError};
 use std::path::Path;
 use std::sync::Arc;
 
 /// What the folder of a sweep holds.
 pub(super) const RESULTS: &str = "results.csv";
-/// A copy of the experiment, for `export --best`.
-pub(super) const EXPERIMENT: &str = "experiment.toml";
+/// What the sweep was run with, for `export --best`.
+pub(super) const SWEEP: &str = "sweep.json";
 
 /// Runs the command.
 pub(super) fn run(options: &SweepOptions) -> Result<ExitStatus, Failure> {
-    let draft = Draft::load(&inputs(&world(options), options.policy.as_deref())?)?;
-    let grids = grids(&draft, &options.experiment)?;
-    let experiment = Arc::clone(draft.source());
+    let inputs = inputs(&world(options), options.policy.as_deref())?;
+    let draft = Draft::load(&inputs)?;
+    let grids = grids(&draft)?;
     let worlds = DraftWorlds::new(draft);
     let base = worlds.scenario(&first_point(&grids))?;
     Assertions::of(base.gate.assertions.clone()).check(scoring(&base)?)?;
@@ -34,7 +34,9 @@ pub(super) fn run(options: &SweepOptions) -> Result<ExitStatus, Failure> {
         Journal::open(&Journal::beside(&results), &plan, options.resume).map_err(Failure::Problem)?;
     let swept = run_points(&plan, &worlds, &mut journal, options)?;
     let ranking = swept.ranking();
-    report::replace(&options.out.join(EXPERIMENT), experiment.text().as_bytes()).map_err(Failure::Problem)?;
+    // A struct of texts and numbers has a JSON.
+    let kept = serde_json::to_string_pretty(&inputs.absolute()).unwrap_or_default();
+    report::replace(&options.out.join(SWEEP), kept.as_bytes()).map_err(Failure::Problem)?;
     report::replace(&results, report::results::write(&plan, &swept).as_bytes()).map_err(Failure::Problem)?;
     match options.format {
         Format::Json => output::data(&report::sweep_json(&plan, &swept, &ranking))?,
@@ -59,12 +61,11 @@ fn world(options: &SweepOptions) -> WorldOptions {
 }
 
 /// The grids of `[sweep]`, as `analysis` takes them.
-fn grids(draft: &Draft, experiment: &str) -> Result<Vec<Vec<Axis>>, Failure> {
+pub(super) fn grids(draft: &Draft) -> Result<Vec<Vec<Axis>>, Failure> {
     let Some(sweep) = draft.sweep() else {
-        let source = SourceText::new("experiment", experiment);
         let problem = Problem::whole("this experiment has no [sweep], so there is nothing to vary")
             .help("add `[sweep]` with a key and its values, or run `dryscale simulate`");
-        return Err(InputError::at(&Origin::whole(&source), problem).into());
+        return Err(InputError::in_file(draft.source().name(), problem).into());
     };
     let axes = |grid: &Vec<crate::scenario::Axis>| {
         grid.iter().map(|axis| Axis { key: axis.key.clone(), values: axis.values() }).collect()
@@ -73,7 +74,7 @@ fn grids(draft: &Draft, experiment: &str) -> Result<Vec<Vec<Axis>>, Failure> {
 }
 
 /// Gate, seeds and currency are read from the first point's world.
-fn first_point(grids: &[Vec<Axis>]) -> Vec<analysis::Setting> {
+pub(super) fn first_point(grids: &[Vec<Axis>]) -> Vec<analysis::Setting> {
     let first =
         |axis: &Axis| Some(analysis::Setting { key: axis.key.clone(), value: axis.values.first()?.clone() });
     grids.first().into_iter().flatten().filter_map(first).collect()

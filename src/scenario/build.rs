@@ -5,10 +5,10 @@ use super::input_error::InputError;
 use super::policy::Rule;
 use super::source_text::SourceText;
 use super::world::Scenario;
-use crate::autoscaling::keda::{Annotations, KedaOperator, PrometheusTrigger, validate};
+use crate::autoscaling::keda::{Annotations, KedaOperator, PrometheusTrigger, ScaledObjectSpec, validate};
 use crate::monitoring::kube_state_metrics;
 use crate::monitoring::never_match::{self, Exposed};
-use crate::monitoring::promql::{Query, QueryOptions};
+use crate::monitoring::promql::{Query, QueryOptions, Read};
 use crate::monitoring::series::Retention;
 use crate::monitoring::vllm_metrics::{MetricsRelease, Schema};
 use crate::problem::Problem;
@@ -17,7 +17,7 @@ use crate::serving::nodes::Nodes;
 use crate::simulation::{
     Autoscaling, EngineSetup, KedaSetup, MonitoringSetup, RequestPath, ServingSetup, Setup, Target,
 };
-use crate::units::{SimDuration, SimTime};
+use crate::units::{Replicas, SimDuration, SimTime};
 use crate::workload::Class;
 use std::sync::Arc;
 
@@ -36,6 +36,7 @@ impl Scenario {
             deployment: self.target.deployment.clone(),
             model_name: self.target.model.clone(),
         };
+        self.check_initial_nodes()?;
         let mut warnings = self.model.warnings.clone();
         let schema = self.schema()?;
         let autoscaling = self.autoscaling(&target, &schema, &mut warnings)?;
@@ -100,9 +101,14 @@ impl Scenario {
         self.cost.price_per_gpu_hour.unwrap_or(self.model.price.per_gpu_hour)
     }
 
-    /// A currency's sign or code.
+    /// What goes before an amount: the currency's sign, or its code.
     pub fn currency(&self) -> &str {
-        self.cost.currency.as_deref().unwrap_or("$")
+        self.cost.currency.as_deref().unwrap_or(match self.model.price.currency.as_str() {
+            "USD" => "$",
+            "EUR" => "€",
+            "GBP" => "£",
+            other => other,
+        })
     }
 
     /// Whether nodes are billed, not the GPUs of pods.
@@ -117,6 +123,48 @@ impl Scenario {
         let publisher = &self.model.architecture.publisher;
         let name = publisher.rsplit('/').next().unwrap_or(publisher);
         format!("{name} on {times}{}", self.model.gpu.name)
+    }
+
+    /// The nodes that there may be hold the replicas of the start.
+    fn check_initial_nodes(&self) -> Result<(), InputError> {
+        let (nodes, gpus) = (&self.serving.nodes, self.model.gpus());
+        let needed = nodes.needed_for(self.initial_replicas, gpus);
+        match nodes.max_nodes {
+            Some(max) if needed > max => {
+                let message = format!("{} replicas at the start need {needed} nodes", self.initial_replicas);
+                let problem = Problem::key("serving.nodes.max_nodes", message);
+                Err(self.locate(problem.help("raise `max_nodes`, or begin with fewer replicas")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What a careful colleague would say about the size of the fleet.
+    fn fleet_warnings(&self, spec: &ScaledObjectSpec, queries: &[Query]) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let nodes = &self.serving.nodes;
+        let start = nodes.needed_for(self.initial_replicas, self.model.gpus());
+        let (needed, max) =
+            (nodes.needed_for(spec.hpa_max_replicas(), self.model.gpus()), nodes.nodes_max().max(start));
+        // KEDA's own default of 100 is no wish of the user's.
+        if needed > max && spec.max_replica_count.is_some() {
+            warnings.push(format!(
+                "the policy's maximum of {} replicas needs {needed} nodes and there are at most {max}: pods will wait for GPUs",
+                spec.hpa_max_replicas()
+            ));
+        }
+        let smallest = spec.idle_replica_count.map_or(spec.min_replicas(), Replicas);
+        let from_pods = |query: &Query| {
+            let metric = |read: &Read| read.metric().is_some_and(|metric| metric.starts_with("vllm:"));
+            !query.reads().is_empty() && query.reads().iter().all(metric)
+        };
+        if smallest == Replicas::ZERO && queries.iter().all(from_pods) {
+            warnings.push(
+                "at zero replicas nothing scales up again: every trigger reads metrics that only a running pod exposes"
+                    .to_owned(),
+            );
+        }
+        warnings
     }
 
     /// The release of vLLM whose metric names are exposed.
@@ -158,6 +206,7 @@ impl Scenario {
         for (index, trigger) in operator.triggers().iter().enumerate() {
             queries.push(self.query(index, trigger, target, schema, warnings)?);
         }
+        warnings.extend(self.fleet_warnings(spec, &queries));
         Ok(Autoscaling::Keda(Box::new(KedaSetup {
             polling_interval: spec.polling_interval(),
             query_latency: self.monitoring.query_latency.duration(),

@@ -19,6 +19,7 @@ use super::world::{Parts, Scenario};
 use crate::problem::Problem;
 use crate::serving::performance::Catalogue;
 use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,7 +29,10 @@ use std::time::Duration;
 const DEFAULT_EXPERIMENT: &str = "default";
 
 /// What the command line names. Every field may be left out.
-#[derive(Clone, Debug, Default)]
+///
+/// A sweep keeps it beside its results, so that an export finds the policy that was simulated.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Inputs {
     /// `--policy`: a file, a shipped name, `-` or `static:N`; it wins over the experiment's own.
     pub policy: Option<String>,
@@ -48,7 +52,8 @@ pub struct Inputs {
     pub drain: bool,
     /// Each `--set KEY=VALUE`, in their order.
     pub settings: Vec<String>,
-    /// What came on stdin, where `-` is named.
+    /// What came on stdin, where `-` is named. Not kept: whoever reads this later has another stdin.
+    #[serde(skip)]
     pub stdin: Option<Vec<u8>>,
 }
 
@@ -71,6 +76,30 @@ pub struct Draft {
     written_names: Places,
     catalogue: Arc<Catalogue>,
     files: Arc<DataFiles>,
+}
+
+impl Inputs {
+    /// The same, with every name of a file as its absolute path: to be read from another folder later.
+    #[must_use]
+    pub fn absolute(&self) -> Inputs {
+        let path = |name: &String| {
+            let path = Path::new(name);
+            match std::path::absolute(path) {
+                Ok(absolute) if path.is_file() => absolute.display().to_string(),
+                _ => name.clone(),
+            }
+        };
+        Inputs {
+            policy: self.policy.as_ref().map(path),
+            experiment: self.experiment.as_ref().map(path),
+            model: self.model.as_ref().map(path),
+            trace: self
+                .trace
+                .as_ref()
+                .map(|trace| std::path::absolute(trace).unwrap_or_else(|_| trace.clone())),
+            ..self.clone()
+        }
+    }
 }
 
 impl Draft {
@@ -157,6 +186,7 @@ impl Draft {
             put(&mut root, "model", toml_text::parse(text)?);
         }
         for setting in settings.iter().filter(of_model) {
+            model.refuse_setting(setting)?;
             setting.apply(&mut root)?;
         }
         if let Some(node) = root.get("policy") {
@@ -276,7 +306,8 @@ fn replay(path: String, origin: &Origin) -> Value {
     Value::Table(Table::from_iter([("source".to_owned(), entry(sources))]))
 }
 
-/// `[slo]` becomes the targets of each class that names none; a workload of traces may have no class at all.
+/// `[slo]` becomes the targets of each class, as far as the class does not name its own; a workload of traces may have no
+/// class at all.
 fn give_classes_targets(root: &mut Node) {
     let Some(targets) = root.as_table().and_then(|table| table.get("slo")).cloned() else { return };
     let Value::Table(root) = &mut root.value else { return };
@@ -290,10 +321,13 @@ fn give_classes_targets(root: &mut Node) {
             node: Node::new(Value::Array(vec![only]), targets.node.origin.clone()),
         }
     });
-    if let Value::Array(classes) = &mut classes.node.value {
-        for class in classes {
-            if let Value::Table(class) = &mut class.value {
-                class.entry("slo".to_owned()).or_insert_with(|| targets.clone());
+    let Value::Array(classes) = &mut classes.node.value else { return };
+    for class in classes {
+        let Value::Table(class) = &mut class.value else { continue };
+        let own = class.entry("slo".to_owned()).or_insert_with(|| targets.clone());
+        if let (Value::Table(own), Value::Table(targets)) = (&mut own.node.value, &targets.node.value) {
+            for (key, target) in targets {
+                own.entry(key.clone()).or_insert_with(|| target.clone());
             }
         }
     }

@@ -8,7 +8,7 @@
 use crate::problem::Problem;
 use crate::random::NamedStream;
 use crate::random::distribution::{Distribution, Sampler, Seconds};
-use crate::units::{Gpus, SimDuration, SimTime};
+use crate::units::{Gpus, Replicas, SimDuration, SimTime};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -20,7 +20,8 @@ pub struct NodesSpec {
     pub gpus_per_node: Gpus,
     /// Nodes that are there from the start and stay; 1 when left out.
     pub min_nodes: u32,
-    /// Nodes that there may be; `min_nodes` when left out, and then nothing is ever ordered or removed.
+    /// Nodes that there may be. When left out, as many as `min_nodes` or the replicas at the start need, and nothing is ever
+    /// ordered or removed.
     pub max_nodes: Option<u32>,
     /// From the order of a node until pods can run on it: virtual machine, driver, device plugin. Lognormal with median
     /// 210 s when left out (assumed: 2 to 8 min are reported).
@@ -54,6 +55,12 @@ impl NodesSpec {
     /// Nodes that there may be.
     pub fn nodes_max(&self) -> u32 {
         self.max_nodes.unwrap_or(self.min_nodes)
+    }
+
+    /// Nodes that `replicas` replicas of `gpus_per_pod` GPUs each fill.
+    pub fn needed_for(&self, replicas: Replicas, gpus_per_pod: Gpus) -> u32 {
+        let pods_per_node = (self.gpus_per_node.get() / gpus_per_pod.get().max(1)).max(1);
+        replicas.get().max(0).cast_unsigned().div_ceil(pods_per_node)
     }
 
     /// Refuses what cannot be, with keys relative to `serving.nodes`.
@@ -121,7 +128,11 @@ impl Nodes {
     ///
     /// # Errors
     /// The `provisioning` distribution cannot be.
-    pub fn new(spec: NodesSpec, nodes: u32, stream: NamedStream) -> Result<Self, Problem> {
+    pub fn new(mut spec: NodesSpec, nodes: u32, stream: NamedStream) -> Result<Self, Problem> {
+        let nodes = nodes.max(spec.min_nodes);
+        if spec.max_nodes.is_none() {
+            spec.min_nodes = nodes;
+        }
         let provisioning = spec.provisioning.sampler().map_err(|problem| problem.under("provisioning"))?;
         let node = Node {
             free: spec.gpus_per_node,
@@ -132,7 +143,7 @@ impl Nodes {
             empty_since: Some(SimTime::ZERO),
         };
         Ok(Nodes {
-            nodes: vec![node; nodes.max(spec.min_nodes) as usize],
+            nodes: vec![node; nodes as usize],
             next_scan: SimTime::ZERO + spec.scan_interval.duration(),
             pending: BTreeMap::new(),
             last_added: None,

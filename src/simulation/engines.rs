@@ -4,7 +4,7 @@ use super::event::Event;
 use super::flight::{Served, Stage};
 use super::record::Fate;
 use super::world::World;
-use crate::serving::engine::{Engine, EngineRequest, FinishReason, Output, Refusal, RequestId, Usage};
+use crate::serving::engine::{Engine, EngineRequest, FinishReason, Output, Refusal, RequestId};
 
 impl World<'_> {
     /// A request reaches its pod's API server and engine, which may not take it any more.
@@ -73,10 +73,10 @@ impl World<'_> {
             Output::Finished { id, at, reason, usage } => {
                 self.fleet.slot_mut(pod).finished += 1;
                 self.timeline.finished += 1;
-                self.end_flight(id.0, Fate::Finished, finish_reason(reason), at, served(usage));
+                self.end_flight(id.0, Fate::Finished, finish_reason(reason), at, usage.into());
             }
             Output::Aborted { id, at, usage } => {
-                self.end_flight(id.0, Fate::Aborted, "client_timeout", at, served(usage));
+                self.end_flight(id.0, Fate::Aborted, "client_timeout", at, usage.into());
             }
         }
     }
@@ -114,13 +114,5 @@ fn refusal_reason(refusal: Refusal) -> &'static str {
         Refusal::PromptTooLong => "prompt_too_long",
         Refusal::MaxNumQueuedReqs => "max_num_queued_reqs",
         Refusal::MaxNumQueuedTokens => "max_num_queued_tokens",
-    }
-}
-
-fn served(usage: Usage) -> Served {
-    Served {
-        output_tokens: usage.output_tokens,
-        cached_tokens: usage.cached_tokens,
-        preemptions: usage.preemptions,
     }
 }

@@ -1,5 +1,6 @@
 //! What serves: the Deployment, its pods with their engines, and the nodes that they run on.
 
+use super::flight::Served;
 use super::record::PodRecord;
 use super::setup::{EngineSetup, ServingSetup};
 use crate::problem::Problem;
@@ -93,6 +94,12 @@ impl Fleet {
     pub(super) fn runs(&self, pod: u32, request: u64) -> bool {
         let engine = self.slot(pod).engine.as_ref();
         engine.is_some_and(|engine| engine.is_running(RequestId(request)))
+    }
+
+    /// What the request has got from the pod's engine so far.
+    pub(super) fn served(&self, pod: u32, request: u64) -> Served {
+        let engine = self.slot(pod).engine.as_ref();
+        engine.and_then(|engine| engine.usage(RequestId(request))).unwrap_or_default().into()
     }
 
     /// Creates a pod, which waits for its GPUs.

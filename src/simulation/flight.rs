@@ -1,6 +1,7 @@
 //! Requests between their arrival and their fate.
 
 use super::record::{Fate, RequestRecord};
+use crate::serving::engine::Usage;
 use crate::units::{SimTime, Tokens};
 use crate::workload::Request;
 use rustc_hash::FxHashMap;
@@ -37,6 +38,16 @@ pub(super) struct Served {
     pub(super) output_tokens: Tokens,
     pub(super) cached_tokens: Tokens,
     pub(super) preemptions: u32,
+}
+
+impl From<Usage> for Served {
+    fn from(usage: Usage) -> Self {
+        Served {
+            output_tokens: usage.output_tokens,
+            cached_tokens: usage.cached_tokens,
+            preemptions: usage.preemptions,
+        }
+    }
 }
 
 impl Flight {

@@ -5,7 +5,7 @@ use super::flight::Served;
 use super::record::{Controller, Fate, ScaleRecord};
 use super::world::World;
 use crate::serving::deployment::Reconcile;
-use crate::serving::engine::{Engine, RequestId};
+use crate::serving::engine::{Engine, EngineCore, RequestId};
 use crate::serving::nodes::NodeId;
 use crate::serving::pod::{Phase, Transition};
 use crate::units::{Replicas, SimDuration};
@@ -143,10 +143,11 @@ impl World<'_> {
     fn pod_exited(&mut self, ordinal: u32) {
         let now = self.now;
         let slot = self.fleet.slot_mut(ordinal);
-        let lost: Vec<RequestId> = slot.engine.iter().flat_map(|engine| engine.unfinished()).collect();
+        let lost: Vec<(RequestId, Served)> =
+            slot.engine.iter().flat_map(|engine| unfinished(engine)).collect();
         slot.killed = lost.len() as u64;
-        for id in lost {
-            self.end_flight(id.0, Fate::Killed, "pod_terminated", now, Served::default());
+        for (id, served) in lost {
+            self.end_flight(id.0, Fate::Killed, "pod_terminated", now, served);
         }
         self.close_pod(ordinal);
         self.forget_pod_at_exit(ordinal);
@@ -199,4 +200,9 @@ impl World<'_> {
         levels.gpus.set(self.now, i64::from(nodes.gpus_used().get()));
         levels.node_gpus.set(self.now, i64::from(nodes.gpus_ordered().get()));
     }
+}
+
+/// The requests of an engine, and what each has got so far.
+fn unfinished(engine: &EngineCore) -> impl Iterator<Item = (RequestId, Served)> + '_ {
+    engine.unfinished().map(|id| (id, engine.usage(id).unwrap_or_default().into()))
 }

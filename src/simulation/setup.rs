@@ -90,8 +90,7 @@ pub struct ServingSetup {
 impl ServingSetup {
     /// Nodes at t = 0: as many as the initial replicas need, and no fewer than `min_nodes`.
     pub fn initial_nodes(&self) -> u32 {
-        let pods_per_node = (self.nodes.gpus_per_node.get() / self.gpus_per_pod.get().max(1)).max(1);
-        self.initial_replicas.get().max(0).cast_unsigned().div_ceil(pods_per_node).max(self.nodes.min_nodes)
+        self.nodes.needed_for(self.initial_replicas, self.gpus_per_pod).max(self.nodes.min_nodes)
     }
 }
 

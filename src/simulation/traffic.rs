@@ -180,7 +180,10 @@ impl World<'_> {
                 }
                 _ => (Fate::Waiting, "run_ended", None),
             };
-            self.record_end(&flight, fate, reason, ended, Served::default());
+            let served = flight
+                .pod()
+                .map_or_else(Served::default, |pod| self.fleet.served(pod, flight.request.ordinal));
+            self.record_end(&flight, fate, reason, ended, served);
         }
     }
 

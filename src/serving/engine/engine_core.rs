@@ -17,7 +17,7 @@
 use super::batch::{Batch, StepTimer};
 use super::config::EngineConfig;
 use super::output_processor::OutputProcessor;
-use super::request::{EngineRequest, Output, Refusal, RequestId};
+use super::request::{EngineRequest, Output, Refusal, RequestId, Usage};
 use super::scheduler::Scheduler;
 use super::stats::Stats;
 use super::update::TokenOutput;
@@ -57,6 +57,9 @@ pub trait Engine {
 
     /// The requests that were taken and have not ended, in an order of the engine's own that is always the same.
     fn unfinished(&self) -> Box<dyn Iterator<Item = RequestId> + '_>;
+
+    /// What the request with this name has got and cost so far; `None` if it is not here.
+    fn usage(&self, id: RequestId) -> Option<Usage>;
 
     /// How many requests were taken and have not ended.
     fn num_unfinished(&self) -> u64;
@@ -283,6 +286,13 @@ impl Engine for EngineCore {
 
     fn unfinished(&self) -> Box<dyn Iterator<Item = RequestId> + '_> {
         Box::new(self.scheduler.unfinished().chain(self.input.iter().map(|request| request.id)))
+    }
+
+    fn usage(&self, id: RequestId) -> Option<Usage> {
+        match self.scheduler.slot(id) {
+            Some(slot) => Some(self.processor.usage(slot)),
+            None => self.input.iter().any(|request| request.id == id).then(Usage::default),
+        }
     }
 
     fn num_unfinished(&self) -> u64 {

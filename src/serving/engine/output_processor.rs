@@ -53,6 +53,11 @@ impl OutputProcessor {
         OutputProcessor { states: Vec::new(), queued_tokens: 0, stats }
     }
 
+    /// What the request in `slot` has got and cost so far.
+    pub(super) fn usage(&self, slot: Slot) -> Usage {
+        self.states[slot.index()].usage()
+    }
+
     /// Prompt tokens of the requests here that have no first token.
     pub(super) fn queued_tokens(&self) -> u64 {
         self.queued_tokens

@@ -207,6 +207,11 @@ impl Scheduler {
         self.running.len() as u32
     }
 
+    /// Where the request with this name is kept; `None` if it is not here.
+    pub(super) fn slot(&self, id: RequestId) -> Option<Slot> {
+        self.slots.get(&id).copied()
+    }
+
     /// Whether the request with this name is here and runs.
     pub fn is_running(&self, id: RequestId) -> bool {
         self.slots.get(&id).is_some_and(|slot| self.requests[slot.index()].status == Status::Running)
