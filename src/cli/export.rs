@@ -50,13 +50,23 @@ fn export_best(options: &ExportOptions, results: &Path) -> Result<String, Failur
     let rows: Vec<Row> = rows.into_iter().filter(|row| !is_fixed(&row.policy)).collect();
     let ranking = Ranking::of(&rows.iter().map(Row::standing).collect::<Vec<_>>());
     let Some(best) = ranking.best().map(|best| &rows[best]) else {
-        let problem = Problem::whole("no policy of this sweep has a result that can be exported");
-        let help = "look at the column `error`; a fixed fleet (`static:N`) has no ScaledObject";
-        return Err(in_results(problem.help(help)).into());
+        return Err(in_results(nothing_to_recommend(&rows, &ranking)).into());
     };
     let runner_up = ranking.runner_up().map(|second| &rows[second]);
     let scenario = simulated(results, best, &options.overrides)?;
     Ok(scenario.policy.to_yaml(&findings(&scenario, best, runner_up, rows.len()))?)
+}
+
+/// A policy that misses the SLO is not recommended by silence.
+fn nothing_to_recommend(rows: &[Row], ranking: &Ranking) -> Problem {
+    let nearest = ranking.order.first().map(|&first| &rows[first]).filter(|row| row.error.is_none());
+    let Some(nearest) = nearest else {
+        let problem = Problem::whole("no policy of this sweep has a result that can be exported");
+        return problem.help("look at the column `error`; a fixed fleet (`static:N`) has no ScaledObject");
+    };
+    let settings = nearest.settings.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>();
+    let problem = Problem::whole("no policy of this sweep meets the SLO, so there is none to recommend");
+    problem.help(format!("the nearest is {} ({})", nearest.policy, settings.join(", ")))
 }
 
 /// The scenario of a point, from what the sweep was run with. Files that have changed since give another point: such a
@@ -98,9 +108,6 @@ fn findings(scenario: &Scenario, best: &Row, runner_up: Option<&Row>, points: us
     ];
     let changed = best.settings.iter().filter(|(key, value)| key != "policy" && !value.is_empty());
     lines.extend(changed.map(|(key, value)| format!("  with {key} = {value}")));
-    if best.met != Some(true) {
-        lines.push("  It does not meet the SLO; no policy of the sweep does.".to_owned());
-    }
     if let Some(second) = runner_up {
         let settings =
             second.settings.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>();

@@ -99,7 +99,9 @@ fn points(grid: &[Axis]) -> Result<Vec<Vec<Setting>>, InputError> {
         let mut longer = Vec::new();
         for value in axis.values() {
             let setting = Setting::of(&axis.key, &value)?;
-            longer.extend(points.iter().map(|point| [point.as_slice(), std::slice::from_ref(&setting)].concat()));
+            longer.extend(
+                points.iter().map(|point| [point.as_slice(), std::slice::from_ref(&setting)].concat()),
+            );
         }
         points = longer;
     }
