@@ -37,13 +37,14 @@ impl Assertions {
         self.assertions.iter().try_for_each(|assertion| evaluate(assertion, &empty).map(drop))
     }
 
-    /// Says on stderr which assertions failed.
-    pub(super) fn judge(&self, answer: &Answer) -> Result<ExitStatus, Failure> {
+    /// Says on stderr which assertions failed for `whom`: of a sweep, a point.
+    pub(super) fn judge(&self, answer: &Answer, whom: Option<&str>) -> Result<ExitStatus, Failure> {
         let mut status = ExitStatus::Done;
         for assertion in &self.assertions {
             let outcome = evaluate(assertion, answer)?;
             if !outcome.holds {
-                output::talk(&format!("assertion failed: {assertion}, but it is {}", outcome.actual));
+                let whom = whom.map(|whom| format!("{whom}: ")).unwrap_or_default();
+                output::talk(&format!("{whom}assertion failed: {assertion}, but it is {}", outcome.actual));
                 status = ExitStatus::Failed;
             }
         }

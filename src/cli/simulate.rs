@@ -4,8 +4,8 @@ use super::assertions::Assertions;
 use super::options::{Format, SimulateOptions, WorldOptions};
 use super::progress::Bar;
 use super::worlds::{DraftWorlds, run_failure, scoring};
-use super::{ExitStatus, Failure, output};
-use crate::analysis::{self, Answer, Bounds, ClassTargets, Stop, Timeline};
+use super::{ExitStatus, Failure, interrupt, output};
+use crate::analysis::{self, Answer, Bounds, ClassTargets, Timeline};
 use crate::report::{self, Folder, Screen};
 use crate::scenario::{Draft, Inputs, Rule, Scenario, SourceText};
 use crate::simulation::record::{
@@ -32,12 +32,14 @@ pub(super) fn run(options: &SimulateOptions) -> Result<ExitStatus, Failure> {
     assertions.check(scoring(&scenario)?)?;
     let seeds = analysis::seeds(scenario.seed, scenario.repetitions);
     let mut listener = Listener { timeline: Timeline::new(), folder: folder(options, &scenario)? };
+    let stop = interrupt::on_ctrl_c();
     let answer = in_pool(options.world.world.threads, || {
-        analysis::repeat(&worlds, &[], &seeds, &Stop::new(), Some(&mut listener))
+        analysis::repeat(&worlds, &[], &seeds, &stop, Some(&mut listener))
     })?;
-    let answer = answer.map_err(|error| run_failure(error, &command(options)))?;
-    // `None` only where somebody asked to stop, and nobody can.
-    let Some(answer) = answer else { return Ok(ExitStatus::Failed) };
+    let Some(answer) = answer.map_err(|error| run_failure(error, &command(options)))? else {
+        output::talk("interrupted: nothing was written");
+        return Ok(ExitStatus::Failed);
+    };
     if let Some(folder) = listener.folder.take() {
         folder.finish(&answer).map_err(Failure::Problem)?;
     }
@@ -47,7 +49,7 @@ pub(super) fn run(options: &SimulateOptions) -> Result<ExitStatus, Failure> {
             output::data(&screen(&scenario, &answer, &listener.timeline, options.policy.as_deref())?)?
         }
     }
-    assertions.judge(&answer)
+    assertions.judge(&answer, None)
 }
 
 /// The names of the command line, for the scenario.
@@ -123,8 +125,8 @@ fn screen(
         ("what instead", "dryscale sweep thresholds".to_owned()),
         ("take it home", format!("dryscale export --policy {}", policy.unwrap_or_default())),
     ];
-    // A fixed fleet has nothing to export, and a policy inside an experiment no name to export it by.
-    let exported = policy.is_some() && !matches!(scenario.policy.rule, Rule::Static(_));
+    // A fixed fleet has nothing to export, and a policy from stdin or inside an experiment no name to export it by.
+    let exported = policy.is_some_and(|name| name != "-") && !matches!(scenario.policy.rule, Rule::Static(_));
     let next = if exported { &next[..] } else { &next[..1] };
     let screen = Screen {
         title: &title,

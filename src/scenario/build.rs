@@ -261,12 +261,16 @@ impl Scenario {
     }
 
     /// The texts that the run was made from, by role, for copies beside its results.
-    pub fn texts(&self) -> [(&'static str, &Arc<SourceText>); 3] {
-        [
+    pub fn texts(&self) -> Vec<(&'static str, &Arc<SourceText>)> {
+        let mut texts = vec![
             ("policy", self.policy.source()),
             ("experiment", &self.sources.experiment),
             ("model", &self.sources.model),
-        ]
+        ];
+        if !self.sources.settings.text().is_empty() {
+            texts.push(("settings", &self.sources.settings));
+        }
+        texts
     }
 }
 

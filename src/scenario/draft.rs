@@ -20,7 +20,6 @@ use crate::problem::Problem;
 use crate::serving::performance::Catalogue;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,6 +66,8 @@ pub struct Draft {
     sweep: Option<Sweep>,
     policy: Option<Arc<SourceText>>,
     settings: Vec<Setting>,
+    /// All of them, as their copy beside the results has them.
+    settings_text: Arc<SourceText>,
     seed: Option<u64>,
     /// Hashes of what is the same for all scenarios.
     hashes: IndexMap<String, String>,
@@ -109,7 +110,7 @@ impl Draft {
     /// Whatever cannot be as the user gave it, as far as it does not depend on the policy.
     pub fn load(inputs: &Inputs) -> Result<Draft, InputError> {
         let stdin = inputs.stdin.clone().map(|bytes| SourceText::from_bytes("<stdin>", bytes)).transpose()?;
-        let typed_names = Places { stdin, folder: None };
+        let typed_names = Places { stdin, ..Places::default() };
         let reference = inputs.experiment.as_deref().unwrap_or(DEFAULT_EXPERIMENT);
         let argument = SourceText::new("--experiment", reference);
         let source = typed_names
@@ -125,8 +126,9 @@ impl Draft {
         let sweep = experiment.get("sweep").map(Sweep::read).transpose()?;
         let mut hashes = IndexMap::from([("experiment".to_owned(), source.sha256())]);
         let settings = settings(inputs)?;
+        let settings_text = SourceText::new("settings", text_of(&settings));
         if !settings.is_empty() {
-            hashes.insert("settings".to_owned(), hash_of(&settings));
+            hashes.insert("settings".to_owned(), settings_text.sha256());
         }
         Ok(Draft {
             name: source.stem().to_owned(),
@@ -134,6 +136,7 @@ impl Draft {
             sweep,
             policy: inputs.policy.as_deref().map(|policy| SourceText::new("--policy", policy)),
             settings,
+            settings_text,
             seed: inputs.seed,
             hashes,
             catalogue: Arc::new(catalogue()?),
@@ -208,6 +211,7 @@ impl Draft {
             seed,
             hashes,
             source: &self.source,
+            settings: &self.settings_text,
             model,
             catalogue,
             files,
@@ -276,7 +280,7 @@ fn settings(inputs: &Inputs) -> Result<Vec<Setting>, InputError> {
         flag("--trace", &["workload"], trace.display().to_string(), &replay);
     }
     if let Some(duration) = inputs.duration {
-        flag("--duration", &["duration"], humantime::format_duration(duration).to_string(), &text);
+        flag("--duration", &["duration"], in_one_unit(duration), &text);
     }
     if inputs.drain {
         flag("--drain", &["drain"], "true".to_owned(), &|_, _| Value::Bool(true));
@@ -286,9 +290,30 @@ fn settings(inputs: &Inputs) -> Result<Vec<Setting>, InputError> {
         flag("--repetitions", &["repetitions"], repetitions.to_string(), &|_, _| number.clone());
     }
     for argument in &inputs.settings {
-        settings.push(Setting::parse(argument)?);
+        let setting = Setting::parse(argument)?;
+        if setting.root() == "sweep" {
+            let problem = Problem::whole("a setting cannot change `[sweep]`");
+            let help = "change the experiment, or set the key that it varies";
+            return Err(InputError::at(&setting.key, problem.help(help)));
+        }
+        settings.push(setting);
     }
     Ok(settings)
+}
+
+/// A duration in the largest unit that gives a whole number, as people type it: `200d`, `90m`.
+fn in_one_unit(duration: Duration) -> String {
+    const UNITS: [(u128, &str); 6] = [
+        (86_400_000_000_000, "d"),
+        (3_600_000_000_000, "h"),
+        (60_000_000_000, "m"),
+        (1_000_000_000, "s"),
+        (1_000_000, "ms"),
+        (1_000, "us"),
+    ];
+    let ns = duration.as_nanos();
+    let whole = UNITS.iter().find(|(unit, _)| ns >= *unit && ns.is_multiple_of(*unit));
+    whole.map_or_else(|| format!("{ns}ns"), |(unit, name)| format!("{}{name}", ns / unit))
 }
 
 /// A workload that replays the trace `path`.
@@ -348,8 +373,8 @@ fn not_a_name(node: &Node) -> InputError {
     InputError::at(&node.origin, problem.help("such as \"queue-threshold-2\", a file, or \"static:3\""))
 }
 
-/// One hash for all settings: keys and values as they were written.
-fn hash_of(settings: &[Setting]) -> String {
+/// All settings, a line each: keys and values as they were written.
+fn text_of(settings: &[Setting]) -> String {
     let lines = settings.iter().map(|setting| {
         let mut value = setting.node.origin.text();
         if setting.path == ["workload"] {
@@ -358,5 +383,5 @@ fn hash_of(settings: &[Setting]) -> String {
         }
         format!("{}={value}\n", setting.path.join("."))
     });
-    Sha256::digest(lines.collect::<String>()).iter().map(|byte| format!("{byte:02x}")).collect()
+    lines.collect()
 }

@@ -129,7 +129,7 @@ impl SourceText {
     /// The extension for a copy of the text: `yaml` or `toml`, and `txt` for an argument, which is neither.
     pub fn extension(&self) -> &'static str {
         match self.name.as_str() {
-            "--policy" | "serving.model" => "txt",
+            "--policy" | "serving.model" | "settings" => "txt",
             _ if self.is_yaml() => "yaml",
             _ => "toml",
         }

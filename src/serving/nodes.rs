@@ -51,6 +51,9 @@ impl Default for NodesSpec {
 /// The most nodes that a world may have.
 const NODES_MAX: u32 = 100_000;
 
+/// A run with a shorter one would not end.
+const SCAN_INTERVAL_MIN: SimDuration = SimDuration::from_millis(100);
+
 impl NodesSpec {
     /// Nodes that there may be.
     pub fn nodes_max(&self) -> u32 {
@@ -66,7 +69,7 @@ impl NodesSpec {
     /// Refuses what cannot be, with keys relative to `serving.nodes`.
     ///
     /// # Errors
-    /// No GPU, no node, `max_nodes` below `min_nodes`, a pod larger than a node, a scan interval of zero, or a bad
+    /// No GPU, no node, `max_nodes` below `min_nodes`, a pod larger than a node, a scan interval of (almost) zero, or a bad
     /// distribution.
     pub fn check(&self, gpus_per_pod: Gpus) -> Result<(), Problem> {
         if self.gpus_per_node == Gpus::ZERO {
@@ -87,8 +90,8 @@ impl NodesSpec {
             let message = format!("`max_nodes` {} is below `min_nodes` {}", self.nodes_max(), self.min_nodes);
             return Err(Problem::key("max_nodes", message).help("at least `min_nodes`"));
         }
-        if self.scan_interval.duration().is_zero() {
-            return Err(Problem::key("scan_interval", "the autoscaler cannot look all the time")
+        if self.scan_interval.duration() < SCAN_INTERVAL_MIN {
+            return Err(Problem::key("scan_interval", "the autoscaler cannot look that often")
                 .help("such as \"10s\""));
         }
         self.provisioning.check().map_err(|problem| problem.under("provisioning"))

@@ -119,6 +119,11 @@ impl Fleet {
         self.nodes.request(ordinal, self.gpus_per_pod);
     }
 
+    /// Pods that never got GPUs, and all that there ever were.
+    pub(super) fn without_gpus(&self) -> (usize, usize) {
+        (self.pods.iter().filter(|slot| slot.pod.node.is_none()).count(), self.pods.len())
+    }
+
     /// The pod has exited.
     pub(super) fn bury(&mut self, pod: u32) {
         self.live.remove(&pod);

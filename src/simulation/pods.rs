@@ -37,6 +37,17 @@ impl World<'_> {
         self.place_pods();
     }
 
+    /// What a careful colleague would say about a fleet that asked for more than the nodes had, once the run is over.
+    pub(super) fn warn_about_pods_without_gpus(&mut self) {
+        let (without, all) = self.fleet.without_gpus();
+        if without > 0 {
+            let gpus = self.fleet.nodes.gpus_ordered();
+            self.totals.warn(format!(
+                "{without} of {all} pods never got a GPU; at the end the nodes had {gpus} GPUs (`serving.nodes`)"
+            ));
+        }
+    }
+
     /// Assigns waiting pods to nodes as far as GPUs reach; their start-up begins.
     fn place_pods(&mut self) {
         while let Some((pod, node)) = self.fleet.nodes.place() {

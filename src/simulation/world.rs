@@ -17,6 +17,10 @@ use crate::serving::engine::Output;
 use crate::serving::gateway::Gateway;
 use crate::serving::router::Router;
 use crate::units::{SimTime, UnixMillis};
+use std::ops::ControlFlow;
+
+/// `progress` is asked at least once in so many events.
+const EVENTS_UNHEARD_MAX: u32 = 1 << 16;
 
 /// A world in motion. [`World::run`] takes it from the start to the end; the recorder hears what happens.
 ///
@@ -80,11 +84,16 @@ impl<'a> World<'a> {
         Ok(world)
     }
 
-    /// Runs to the end and reports the totals. `progress` hears the simulated time at each tick of the timeline.
+    /// Runs to the end and reports the totals. `progress` hears the simulated time at each tick of the timeline, and now and
+    /// then between two; where it breaks, the run is given up without totals.
     ///
     /// # Errors
-    /// The workload cannot be read further.
-    pub fn run(mut self, progress: &mut dyn FnMut(SimTime)) -> Result<(), Problem> {
+    /// The workload cannot be read further, or asks for more than can be simulated.
+    pub fn run(
+        mut self,
+        progress: &mut dyn FnMut(SimTime) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, Problem> {
+        let mut unheard = 0;
         while let Some(at) = self.queue.next_time() {
             if at > self.end && !(self.drain && self.clients.flights.len() > 0) {
                 break;
@@ -92,12 +101,16 @@ impl<'a> World<'a> {
             let Some((at, event)) = self.queue.pop() else { break };
             self.now = at;
             self.step(event)?;
-            if event == Event::Tick {
-                progress(at);
+            unheard += 1;
+            if event == Event::Tick || unheard == EVENTS_UNHEARD_MAX {
+                unheard = 0;
+                if progress(at).is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
             }
         }
         self.finish();
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     }
 
     /// One event: who acts on it.
@@ -129,6 +142,7 @@ impl<'a> World<'a> {
         self.now = if self.drain { self.now.max(self.end) } else { self.end };
         self.last_tick();
         self.warn_about_triggers();
+        self.warn_about_pods_without_gpus();
         self.end_all_flights();
         for pod in self.fleet.live_ordinals() {
             self.close_pod(pod);
