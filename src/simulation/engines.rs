@@ -14,7 +14,7 @@ impl World<'_> {
         let Stage::InTransit { pod, since } = flight.stage else { return };
         let slot = self.fleet.slot_mut(pod);
         let Some(engine) = slot.engine.as_mut().filter(|_| slot.pod.accepts()) else {
-            self.end_flight(ordinal, Fate::Refused, "pod_gone", now, Served::default());
+            self.end_flight(ordinal, Fate::Refused, "pod_gone", Served::default());
             return;
         };
         let request = &flight.request;
@@ -39,7 +39,7 @@ impl World<'_> {
                 self.follow_engine(pod);
             }
             Err(refusal) => {
-                self.end_flight(ordinal, Fate::Refused, refusal_reason(refusal), now, Served::default())
+                self.end_flight(ordinal, Fate::Refused, refusal_reason(refusal), Served::default());
             }
         }
     }
@@ -72,11 +72,15 @@ impl World<'_> {
             }
             Output::Finished { id, at, reason, usage } => {
                 self.fleet.slot_mut(pod).finished += 1;
-                self.timeline.finished += 1;
-                self.end_flight(id.0, Fate::Finished, finish_reason(reason), at, usage.into());
+                if let Some(flight) = self.clients.flights.get_mut(id.0) {
+                    flight.stage =
+                        Stage::Answered { pod, reason: finish_reason(reason), served: usage.into() };
+                    self.queue.push(at, Event::Answer(id.0));
+                }
             }
-            Output::Aborted { id, at, usage } => {
-                self.end_flight(id.0, Fate::Aborted, "client_timeout", at, usage.into());
+            // Its client gave up before: that is when it ended.
+            Output::Aborted { id, usage, .. } => {
+                self.end_flight(id.0, Fate::Aborted, "client_timeout", usage.into());
             }
         }
     }

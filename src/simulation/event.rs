@@ -22,7 +22,9 @@ pub(super) enum Event {
     EndpointAdded(u32),
     /// A pod ceases to be an endpoint of the router. By pod.
     EndpointDropped(u32),
-    /// The client sees the end of its request, and its source may send the next. By request.
+    /// The client sees the last token of its answer. By request.
+    Answer(u64),
+    /// A request of a source with a cap has ended, and its client may send the next. By request.
     ClientDone {
         /// The source.
         source: u16,
@@ -87,7 +89,10 @@ impl Event {
             Event::Pod(_) => Rank::PodState,
             Event::Nodes => Rank::Nodes,
             Event::EndpointAdded(_) | Event::EndpointDropped(_) => Rank::Endpoint,
-            Event::ClientDone { .. } | Event::ClientTimeout(_) | Event::GatewayTimeout(_) => Rank::Client,
+            Event::Answer(_)
+            | Event::ClientTimeout(_)
+            | Event::GatewayTimeout(_)
+            | Event::ClientDone { .. } => Rank::Client,
             Event::Delivery(_) => Rank::Delivery,
             Event::Arrival(_) => Rank::Arrival,
             Event::Scrape(_) => Rank::Scrape,
@@ -104,7 +109,8 @@ impl Event {
             | Event::Pod(pod)
             | Event::EndpointAdded(pod)
             | Event::EndpointDropped(pod) => u64::from(pod),
-            Event::ClientDone { request, .. }
+            Event::Answer(request)
+            | Event::ClientDone { request, .. }
             | Event::ClientTimeout(request)
             | Event::GatewayTimeout(request)
             | Event::Delivery(request)
@@ -114,11 +120,13 @@ impl Event {
         }
     }
 
-    /// Tells events of one rank and key apart, so that the order is total.
+    /// Tells events of one rank and key apart, so that the order is total. An answer that comes when its client would
+    /// give up has come.
     fn variant(self) -> u8 {
         match self {
             Event::EndpointDropped(_) | Event::ClientTimeout(_) => 1,
             Event::GatewayTimeout(_) => 2,
+            Event::ClientDone { .. } => 3,
             _ => 0,
         }
     }
@@ -183,7 +191,10 @@ mod tests {
             Event::Pod(0),
             Event::EndpointAdded(2),
             Event::EndpointDropped(2),
+            Event::Answer(5),
+            Event::ClientTimeout(5),
             Event::ClientDone { source: 0, request: 5 },
+            Event::Answer(6),
             Event::Delivery(4),
             Event::Arrival(9),
             Event::EngineWake(3),
@@ -196,7 +207,7 @@ mod tests {
             let mut queue = EventQueue::default();
             queue.push(SimTime::from_ps(6), Event::EngineStep(0));
             for i in 0..wanted.len() {
-                queue.push(SimTime::from_ps(5), wanted[(i * 5 + rotation) % wanted.len()]);
+                queue.push(SimTime::from_ps(5), wanted[(i * 7 + rotation) % wanted.len()]);
             }
             let got: Vec<Event> = std::iter::from_fn(|| queue.pop()).map(|(_, event)| event).collect();
             assert_eq!(got[..wanted.len()], wanted);

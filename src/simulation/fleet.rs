@@ -96,10 +96,10 @@ impl Fleet {
         engine.is_some_and(|engine| engine.is_running(RequestId(request)))
     }
 
-    /// What the request has got from the pod's engine so far.
+    /// What the request, which has not ended, got in the pod's engine so far.
     pub(super) fn served(&self, pod: u32, request: u64) -> Served {
         let engine = self.slot(pod).engine.as_ref();
-        engine.and_then(|engine| engine.usage(RequestId(request))).unwrap_or_default().into()
+        engine.map_or_else(Served::default, |engine| engine.usage(RequestId(request)).into())
     }
 
     /// Creates a pod, which waits for its GPUs.

@@ -22,6 +22,8 @@ pub(super) enum Stage {
     InEngine(u32),
     /// Given up by its client at this time; the pod's engine has yet to act on it.
     GivenUp { pod: u32, at: SimTime },
+    /// Answered by the pod's engine; the last token is on its way to the client.
+    Answered { pod: u32, reason: &'static str, served: Served },
 }
 
 /// One request without a fate yet.
@@ -35,8 +37,8 @@ pub(super) struct Flight {
     pub(super) measured: bool,
 }
 
-/// What the engine knows about a request when it ends.
-#[derive(Clone, Copy, Debug, Default)]
+/// What a request got and cost, as its engine knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Served {
     pub(super) output_tokens: Tokens,
     pub(super) cached_tokens: Tokens,
@@ -53,6 +55,16 @@ impl From<Usage> for Served {
     }
 }
 
+/// What became of a request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ending {
+    pub(super) fate: Fate,
+    pub(super) reason: &'static str,
+    /// When its client knew; `None`: the run ended before.
+    pub(super) at: Option<SimTime>,
+    pub(super) served: Served,
+}
+
 impl Flight {
     pub(super) fn new(request: Request, stage: Stage, measured: bool) -> Self {
         Flight { request, stage, sent: None, first_token: None, attempts: 0, measured }
@@ -61,19 +73,19 @@ impl Flight {
     /// The pod that it was routed to.
     pub(super) fn pod(&self) -> Option<u32> {
         match self.stage {
-            Stage::InTransit { pod, .. } | Stage::InEngine(pod) | Stage::GivenUp { pod, .. } => Some(pod),
+            Stage::InTransit { pod, .. }
+            | Stage::InEngine(pod)
+            | Stage::GivenUp { pod, .. }
+            | Stage::Answered { pod, .. } => Some(pod),
             Stage::Capped | Stage::Held => None,
         }
     }
 
-    /// The record of this request, which ends at `ended` (`None`: the run ended before it did).
-    pub(super) fn record(
-        &self,
-        fate: Fate,
-        reason: &'static str,
-        ended: Option<SimTime>,
-        served: Served,
-    ) -> RequestRecord {
+    /// The record of this request, written at `now`.
+    pub(super) fn record(&self, now: SimTime, ending: Ending) -> RequestRecord {
+        let Ending { fate, reason, at, served } = ending;
+        // A token that was on its way when the client gave up, its pod died or the run ended was never seen.
+        let first_token = self.first_token.filter(|&seen| seen <= at.unwrap_or(now));
         RequestRecord {
             ordinal: self.request.ordinal,
             source: self.request.source,
@@ -81,10 +93,10 @@ impl Flight {
             due: self.request.sent,
             sent: self.sent,
             pod: self.pod(),
-            first_token: self.first_token,
-            ended,
+            first_token,
+            ended: at,
             prompt_tokens: self.request.prompt_tokens,
-            output_tokens: served.output_tokens,
+            output_tokens: if first_token.is_some() { served.output_tokens } else { Tokens::ZERO },
             cached_tokens: served.cached_tokens,
             preemptions: served.preemptions,
             attempts: self.attempts,

@@ -1,11 +1,10 @@
 //! Pods come and go: from `spec.replicas` to engines that serve, and back to free GPUs.
 
 use super::event::Event;
-use super::flight::Served;
 use super::record::{Controller, Fate, ScaleRecord};
 use super::world::World;
 use crate::serving::deployment::Reconcile;
-use crate::serving::engine::{Engine, EngineCore, RequestId};
+use crate::serving::engine::{Engine, RequestId};
 use crate::serving::nodes::NodeId;
 use crate::serving::pod::{Phase, Transition};
 use crate::units::{Replicas, SimDuration};
@@ -152,18 +151,18 @@ impl World<'_> {
 
     /// The container is gone: what ran in it dies, its GPUs are free, and someone may be waiting for them.
     fn pod_exited(&mut self, ordinal: u32) {
-        let now = self.now;
-        let slot = self.fleet.slot_mut(ordinal);
-        let lost: Vec<(RequestId, Served)> =
-            slot.engine.iter().flat_map(|engine| unfinished(engine)).collect();
-        slot.killed = lost.len() as u64;
-        for (id, served) in lost {
-            self.end_flight(id.0, Fate::Killed, "pod_terminated", now, served);
+        let slot = self.fleet.slot(ordinal);
+        let lost: Vec<RequestId> = slot.engine.iter().flat_map(|engine| engine.unfinished()).collect();
+        for id in lost {
+            let served = self.fleet.served(ordinal, id.0);
+            if self.end_flight(id.0, Fate::Killed, "pod_terminated", served) == Some(Fate::Killed) {
+                self.fleet.slot_mut(ordinal).killed += 1;
+            }
         }
         self.close_pod(ordinal);
         self.forget_pod_at_exit(ordinal);
         if let Some(node) = self.fleet.slot(ordinal).pod.node {
-            self.fleet.nodes.release(now, node, self.fleet.gpus_per_pod);
+            self.fleet.nodes.release(self.now, node, self.fleet.gpus_per_pod);
         }
         self.place_pods();
     }
@@ -211,9 +210,4 @@ impl World<'_> {
         levels.gpus.set(self.now, i64::from(nodes.gpus_used().get()));
         levels.node_gpus.set(self.now, i64::from(nodes.gpus_ordered().get()));
     }
-}
-
-/// The requests of an engine, and what each has got so far.
-fn unfinished(engine: &EngineCore) -> impl Iterator<Item = (RequestId, Served)> + '_ {
-    engine.unfinished().map(|id| (id, engine.usage(id).unwrap_or_default().into()))
 }

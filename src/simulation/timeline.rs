@@ -11,7 +11,8 @@ use crate::units::{Replicas, SimDuration, SimTime};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timeline {
     interval: SimDuration,
-    last: SimTime,
+    /// The last tick; `None` before the first.
+    last: Option<SimTime>,
     /// Requests that had come due at the last tick.
     arrived: u64,
     /// Requests that finished since the last tick.
@@ -20,7 +21,7 @@ pub(super) struct Timeline {
 
 impl Timeline {
     pub(super) fn new(interval: SimDuration) -> Self {
-        Timeline { interval, last: SimTime::ZERO, arrived: 0, finished: 0 }
+        Timeline { interval, last: None, arrived: 0, finished: 0 }
     }
 }
 
@@ -38,7 +39,7 @@ impl World<'_> {
 
     /// The run ends: what came after the last tick is told too.
     pub(super) fn last_tick(&mut self) {
-        if self.timeline.last < self.now {
+        if self.timeline.last != Some(self.now) {
             self.record_tick();
         }
     }
@@ -46,7 +47,7 @@ impl World<'_> {
     fn record_tick(&mut self) {
         let record = self.tick_record();
         self.timeline =
-            Timeline { last: self.now, arrived: self.totals.arrived, finished: 0, ..self.timeline };
+            Timeline { last: Some(self.now), arrived: self.totals.arrived, finished: 0, ..self.timeline };
         self.recorder.tick(&record);
     }
 

@@ -1,14 +1,14 @@
 //! Requests on their way: from the workload through client, gateway and router to a pod, and to their fate.
 
 use super::event::Event;
-use super::flight::{FLIGHTS_MAX, Flight, Served, Stage};
+use super::flight::{Ending, FLIGHTS_MAX, Flight, Served, Stage};
 use super::record::Fate;
 use super::world::World;
 use crate::problem::Problem;
 use crate::serving::engine::{Engine, RequestId};
 use crate::serving::gateway::{Admission, Gateway};
 use crate::serving::router::Router;
-use crate::units::{SimDuration, SimTime};
+use crate::units::SimDuration;
 use crate::workload::Offer;
 
 /// Between the clients and the pods.
@@ -58,7 +58,8 @@ impl World<'_> {
                 self.totals.backlog.hold();
             }
             Offer::Dropped => {
-                self.record_end(&flight, Fate::Refused, "cap", Some(self.now), Served::default())
+                let (at, served) = (Some(self.now), Served::default());
+                self.record_end(&flight, Ending { fate: Fate::Refused, reason: "cap", at, served });
             }
         }
         Ok(())
@@ -85,7 +86,7 @@ impl World<'_> {
                 self.queue.push(until, Event::GatewayTimeout(ordinal));
             }
             Admission::Refused => {
-                self.end_flight(ordinal, Fate::Refused, "no_ready_pod", now, Served::default())
+                self.end_flight(ordinal, Fate::Refused, "no_ready_pod", Served::default());
             }
         }
     }
@@ -108,11 +109,21 @@ impl World<'_> {
         }
     }
 
+    /// The client sees the last token of its answer.
+    pub(super) fn answer(&mut self, ordinal: u64) {
+        let Some(flight) = self.clients.flights.get_mut(ordinal) else { return };
+        if let Stage::Answered { reason, served, .. } = flight.stage {
+            self.timeline.finished += 1;
+            self.end_flight(ordinal, Fate::Finished, reason, served);
+        }
+    }
+
     /// The client gives up, wherever its request is. An engine acts on it later, and only then is it known what the
     /// request had got.
     pub(super) fn client_timeout(&mut self, ordinal: u64) {
         let now = self.now;
         let Some(flight) = self.clients.flights.get_mut(ordinal) else { return };
+        let mut got = Served::default();
         match flight.stage {
             Stage::InEngine(pod) => {
                 flight.stage = Stage::GivenUp { pod, at: now };
@@ -121,16 +132,17 @@ impl World<'_> {
                     engine.abort(now, RequestId(ordinal));
                     self.follow_engine(pod);
                 }
-                self.release_client(source, ordinal, Some(pod), now);
+                self.release_client(source, ordinal, Some(pod));
                 return;
             }
             Stage::Held => {
                 self.ingress.gateway.withdraw(ordinal);
                 self.totals.backlog.let_go();
             }
+            Stage::Answered { served, .. } => got = served,
             Stage::Capped | Stage::InTransit { .. } | Stage::GivenUp { .. } => {}
         }
-        self.end_flight(ordinal, Fate::Aborted, "client_timeout", now, Served::default());
+        self.end_flight(ordinal, Fate::Aborted, "client_timeout", got);
     }
 
     /// The gateway has held a request for as long as it may.
@@ -138,7 +150,7 @@ impl World<'_> {
         let held = self.clients.flights.get_mut(ordinal).is_some_and(|flight| flight.stage == Stage::Held);
         if held && self.ingress.gateway.withdraw(ordinal) {
             self.totals.backlog.let_go();
-            self.end_flight(ordinal, Fate::Refused, "hold_timeout", self.now, Served::default());
+            self.end_flight(ordinal, Fate::Refused, "hold_timeout", Served::default());
         }
     }
 
@@ -150,62 +162,66 @@ impl World<'_> {
         }
     }
 
-    /// A request that was sent has its fate, which its client learns at `at`.
+    /// A request that was sent has its fate, unless its client had given up before: then that is its fate. The answer is
+    /// which.
     pub(super) fn end_flight(
         &mut self,
         ordinal: u64,
         fate: Fate,
         reason: &'static str,
-        at: SimTime,
         served: Served,
-    ) {
-        let Some(flight) = self.clients.flights.remove(ordinal) else { return };
-        if let Stage::GivenUp { at, .. } = flight.stage {
-            // Whatever the engine made of it, its client was gone.
-            self.record_end(&flight, Fate::Aborted, "client_timeout", Some(at), served);
-            return;
-        }
-        self.release_client(flight.request.source, ordinal, flight.pod(), at);
-        self.record_end(&flight, fate, reason, Some(at), served);
+    ) -> Option<Fate> {
+        let flight = self.clients.flights.remove(ordinal)?;
+        let ending = match flight.stage {
+            Stage::GivenUp { at, .. } => {
+                Ending { fate: Fate::Aborted, reason: "client_timeout", at: Some(at), served }
+            }
+            _ => {
+                self.release_client(flight.request.source, ordinal, flight.pod());
+                Ending { fate, reason, at: Some(self.now), served }
+            }
+        };
+        self.record_end(&flight, ending);
+        Some(ending.fate)
     }
 
-    /// The request is no longer in flight for its router, and for its source's cap from `at` on.
-    fn release_client(&mut self, source: u16, request: u64, pod: Option<u32>, at: SimTime) {
+    /// The request is no longer in flight for its router, nor for its source's cap.
+    fn release_client(&mut self, source: u16, request: u64, pod: Option<u32>) {
         if let Some(pod) = pod {
             self.ingress.router.done(pod);
         }
         if self.clients.is_capped(source) {
-            self.queue.push(at, Event::ClientDone { source, request });
+            self.queue.push(self.now, Event::ClientDone { source, request });
         }
     }
 
     /// The run is over: those that are still on their way get the fate of where they are.
     pub(super) fn end_all_flights(&mut self) {
         for flight in self.clients.flights.drain_in_order() {
-            let (fate, reason, ended) = match flight.stage {
-                Stage::GivenUp { at, .. } => (Fate::Aborted, "client_timeout", Some(at)),
-                Stage::InEngine(pod) if self.fleet.runs(pod, flight.request.ordinal) => {
-                    (Fate::Running, "run_ended", None)
-                }
-                _ => (Fate::Waiting, "run_ended", None),
+            let request = flight.request.ordinal;
+            let waiting = Ending {
+                fate: Fate::Waiting,
+                reason: "run_ended",
+                at: None,
+                served: flight.pod().map_or_else(Served::default, |pod| self.fleet.served(pod, request)),
             };
-            let served = flight
-                .pod()
-                .map_or_else(Served::default, |pod| self.fleet.served(pod, flight.request.ordinal));
-            self.record_end(&flight, fate, reason, ended, served);
+            let ending = match flight.stage {
+                Stage::GivenUp { at, .. } => {
+                    Ending { fate: Fate::Aborted, reason: "client_timeout", at: Some(at), ..waiting }
+                }
+                Stage::InEngine(pod) if self.fleet.runs(pod, request) => {
+                    Ending { fate: Fate::Running, ..waiting }
+                }
+                Stage::Answered { served, .. } => Ending { fate: Fate::Running, served, ..waiting },
+                _ => waiting,
+            };
+            self.record_end(&flight, ending);
         }
     }
 
     /// Counts and records a request that ended.
-    fn record_end(
-        &mut self,
-        flight: &Flight,
-        fate: Fate,
-        reason: &'static str,
-        at: Option<SimTime>,
-        served: Served,
-    ) {
-        self.totals.fates.add(fate);
-        self.recorder.request(&flight.record(fate, reason, at, served));
+    fn record_end(&mut self, flight: &Flight, ending: Ending) {
+        self.totals.fates.add(ending.fate);
+        self.recorder.request(&flight.record(self.now, ending));
     }
 }

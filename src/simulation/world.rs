@@ -121,6 +121,7 @@ impl<'a> World<'a> {
             Event::Nodes => self.node_event(),
             Event::EndpointAdded(pod) => self.endpoint_added(pod),
             Event::EndpointDropped(pod) => self.endpoint_dropped(pod),
+            Event::Answer(request) => self.answer(request),
             Event::ClientDone { source, .. } => self.client_done(source),
             Event::ClientTimeout(request) => self.client_timeout(request),
             Event::GatewayTimeout(request) => self.gateway_timeout(request),

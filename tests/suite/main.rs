@@ -14,3 +14,4 @@ mod sweep;
 mod synthetic;
 mod tidy;
 mod workload;
+mod worlds;

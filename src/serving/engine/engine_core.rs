@@ -58,9 +58,6 @@ pub trait Engine {
     /// The requests that were taken and have not ended, in an order of the engine's own that is always the same.
     fn unfinished(&self) -> Box<dyn Iterator<Item = RequestId> + '_>;
 
-    /// What the request with this name has got and cost so far; `None` if it is not here.
-    fn usage(&self, id: RequestId) -> Option<Usage>;
-
     /// How many requests were taken and have not ended.
     fn num_unfinished(&self) -> u64;
 
@@ -74,6 +71,9 @@ pub trait Engine {
 
     /// Whether the request with this name runs.
     fn is_running(&self, id: RequestId) -> bool;
+
+    /// What a request that was taken and has not ended got and cost so far; nothing for any other.
+    fn usage(&self, id: RequestId) -> Usage;
 
     /// Recounts what is kept incrementally, in time proportional to all requests and KV-cache blocks.
     ///
@@ -288,13 +288,6 @@ impl Engine for EngineCore {
         Box::new(self.scheduler.unfinished().chain(self.input.iter().map(|request| request.id)))
     }
 
-    fn usage(&self, id: RequestId) -> Option<Usage> {
-        match self.scheduler.slot(id) {
-            Some(slot) => Some(self.processor.usage(slot)),
-            None => self.input.iter().any(|request| request.id == id).then(Usage::default),
-        }
-    }
-
     fn num_unfinished(&self) -> u64 {
         (self.scheduler.num_requests() + self.input.len()) as u64
     }
@@ -305,6 +298,10 @@ impl Engine for EngineCore {
 
     fn is_running(&self, id: RequestId) -> bool {
         self.scheduler.is_running(id)
+    }
+
+    fn usage(&self, id: RequestId) -> Usage {
+        self.scheduler.slot(id).map_or_else(Usage::default, |slot| self.processor.usage(slot))
     }
 
     fn audit(&self) -> Result<(), String> {
@@ -466,6 +463,9 @@ mod tests {
         let mut engine = engine("");
         engine.submit(at(1000), request(0, 1000, 30, Finish::Eos)).expect("taken");
         run(&mut engine, 1107);
+        let usage = engine.usage(RequestId(0));
+        assert_eq!((usage.output_tokens, usage.scheduled_at), (Tokens(1), Some(at(1000))));
+        assert_eq!(engine.usage(RequestId(77)), Usage::default());
         engine.abort(at(1110), RequestId(0));
         engine.abort(at(1110), RequestId(77));
         let (events, out) = run(&mut engine, 9999);

@@ -53,11 +53,6 @@ impl OutputProcessor {
         OutputProcessor { states: Vec::new(), queued_tokens: 0, stats }
     }
 
-    /// What the request in `slot` has got and cost so far.
-    pub(super) fn usage(&self, slot: Slot) -> Usage {
-        self.states[slot.index()].usage()
-    }
-
     /// Prompt tokens of the requests here that have no first token.
     pub(super) fn queued_tokens(&self) -> u64 {
         self.queued_tokens
@@ -163,8 +158,12 @@ impl OutputProcessor {
         if state.generation_tokens == 0 {
             self.queued_tokens -= u64::from(state.prompt_tokens);
         }
-        state.preemptions += state.untold_preemptions;
         out.push(Output::Aborted { id: state.id, at: now, usage: state.usage() });
+    }
+
+    /// What the request in `slot`, which has not ended, got and cost so far.
+    pub(super) fn usage(&self, slot: Slot) -> Usage {
+        self.states[slot.index()].usage()
     }
 }
 
@@ -180,7 +179,7 @@ impl RequestState {
         Usage {
             output_tokens: Tokens(self.generation_tokens),
             cached_tokens: Tokens(self.cached_tokens),
-            preemptions: self.preemptions,
+            preemptions: self.preemptions + self.untold_preemptions,
             queued_at: Some(self.queued_at),
             scheduled_at: self.scheduled_at,
         }

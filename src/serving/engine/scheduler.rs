@@ -167,7 +167,7 @@ impl Scheduler {
 
     /// Lets go of a request that its client gave up; `None` if it is not here, which is no error.
     pub fn abort(&mut self, id: RequestId) -> Option<Slot> {
-        let slot = *self.slots.get(&id)?;
+        let slot = self.slot(id)?;
         let request = &self.requests[slot.index()];
         if request.status == Status::Running {
             self.running.retain(|&running| running != slot);
@@ -207,14 +207,14 @@ impl Scheduler {
         self.running.len() as u32
     }
 
-    /// Where the request with this name is kept; `None` if it is not here.
-    pub(super) fn slot(&self, id: RequestId) -> Option<Slot> {
+    /// Where the request with this name is kept, if it is here.
+    pub fn slot(&self, id: RequestId) -> Option<Slot> {
         self.slots.get(&id).copied()
     }
 
     /// Whether the request with this name is here and runs.
     pub fn is_running(&self, id: RequestId) -> bool {
-        self.slots.get(&id).is_some_and(|slot| self.requests[slot.index()].status == Status::Running)
+        self.slot(id).is_some_and(|slot| self.requests[slot.index()].status == Status::Running)
     }
 
     /// Requests that wait, the preempted and the deferred among them.
