@@ -36,7 +36,6 @@ impl Scenario {
             deployment: self.target.deployment.clone(),
             model_name: self.target.model.clone(),
         };
-        self.check_initial_nodes()?;
         let mut warnings = self.model.warnings.clone();
         let schema = self.schema()?;
         let autoscaling = self.autoscaling(&target, &schema, &mut warnings)?;
@@ -125,46 +124,17 @@ impl Scenario {
         format!("{name} on {times}{}", self.model.gpu.name)
     }
 
-    /// The nodes that there may be hold the replicas of the start.
-    fn check_initial_nodes(&self) -> Result<(), InputError> {
-        let (nodes, gpus) = (&self.serving.nodes, self.model.gpus());
-        let needed = nodes.needed_for(self.initial_replicas, gpus);
-        match nodes.max_nodes {
-            Some(max) if needed > max => {
-                let message = format!("{} replicas at the start need {needed} nodes", self.initial_replicas);
-                let problem = Problem::key("serving.nodes.max_nodes", message);
-                Err(self.locate(problem.help("raise `max_nodes`, or begin with fewer replicas")))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// What a careful colleague would say about the size of the fleet.
-    fn fleet_warnings(&self, spec: &ScaledObjectSpec, queries: &[Query]) -> Vec<String> {
-        let mut warnings = Vec::new();
-        let nodes = &self.serving.nodes;
-        let start = nodes.needed_for(self.initial_replicas, self.model.gpus());
-        let (needed, max) =
-            (nodes.needed_for(spec.hpa_max_replicas(), self.model.gpus()), nodes.nodes_max().max(start));
-        // KEDA's own default of 100 is no wish of the user's.
-        if needed > max && spec.max_replica_count.is_some() {
-            warnings.push(format!(
-                "the policy's maximum of {} replicas needs {needed} nodes and there are at most {max}: pods will wait for GPUs",
-                spec.hpa_max_replicas()
-            ));
-        }
+    /// What a careful colleague would say about scaling to zero.
+    fn zero_warning(spec: &ScaledObjectSpec, queries: &[Query]) -> Option<String> {
         let smallest = spec.idle_replica_count.map_or(spec.min_replicas(), Replicas);
         let from_pods = |query: &Query| {
             let metric = |read: &Read| read.metric().is_some_and(|metric| metric.starts_with("vllm:"));
             !query.reads().is_empty() && query.reads().iter().all(metric)
         };
-        if smallest == Replicas::ZERO && queries.iter().all(from_pods) {
-            warnings.push(
-                "at zero replicas nothing scales up again: every trigger reads metrics that only a running pod exposes"
-                    .to_owned(),
-            );
-        }
-        warnings
+        (smallest == Replicas::ZERO && queries.iter().all(from_pods)).then(|| {
+            "at zero replicas nothing scales up again: every trigger reads metrics that only a running pod exposes"
+                .to_owned()
+        })
     }
 
     /// The release of vLLM whose metric names are exposed.
@@ -206,7 +176,7 @@ impl Scenario {
         for (index, trigger) in operator.triggers().iter().enumerate() {
             queries.push(self.query(index, trigger, target, schema, warnings)?);
         }
-        warnings.extend(self.fleet_warnings(spec, &queries));
+        warnings.extend(Self::zero_warning(spec, &queries));
         Ok(Autoscaling::Keda(Box::new(KedaSetup {
             polling_interval: spec.polling_interval(),
             query_latency: self.monitoring.query_latency.duration(),

@@ -149,7 +149,8 @@ impl Scenario {
         let start = experiment.start().map_err(at)?;
         let text = Arc::clone(model_source.text());
         let model = model(&root, &model_source, catalogue)?;
-        experiment.serving.nodes.check(model.gpus()).map_err(|problem| at(problem.under("serving.nodes")))?;
+        let nodes = &experiment.serving.nodes;
+        nodes.check(model.gpus(), initial_replicas).map_err(|problem| at(problem.under("serving.nodes")))?;
         let (engine, kv_blocks) =
             engine(&experiment.serving, &model).map_err(|problem| at(problem.under("serving.engine")))?;
         let startup = model.startup(&experiment.serving.startup);

@@ -2,6 +2,7 @@
 
 use crate::random::distribution::Seconds;
 use crate::units::{SimDuration, SimTime};
+use rustc_hash::FxHashSet;
 use serde::Deserialize;
 use std::collections::VecDeque;
 
@@ -51,13 +52,15 @@ pub enum Admission {
 #[derive(Clone, Debug)]
 pub struct Gateway {
     spec: GatewaySpec,
-    held: VecDeque<u64>,
+    /// In order of arrival; some may have left since, but never the first.
+    queue: VecDeque<u64>,
+    held: FxHashSet<u64>,
 }
 
 impl Gateway {
     /// Holds nothing yet.
     pub fn new(spec: GatewaySpec) -> Self {
-        Gateway { spec, held: VecDeque::new() }
+        Gateway { spec, queue: VecDeque::new(), held: FxHashSet::default() }
     }
 
     /// A request came at `now` while there was no endpoint.
@@ -66,19 +69,26 @@ impl Gateway {
         if full || self.spec.when_none_ready == WhenNoneReady::Refuse {
             return Admission::Refused;
         }
-        self.held.push_back(request);
+        self.queue.push_back(request);
+        self.held.insert(request);
         Admission::Held(now + self.spec.hold_timeout.duration())
     }
 
     /// The request that waited longest, now that there is an endpoint.
     pub fn release(&mut self) -> Option<u64> {
-        self.held.pop_front()
+        let request = *self.queue.front()?;
+        self.withdraw(request);
+        Some(request)
     }
 
-    /// The request waits no longer: its client gave up, or it was held too long. False if it was not held.
+    /// The request waits no longer: its client gave up, or it was held too long. False if it was not held. O(1) in the
+    /// long run.
     pub fn withdraw(&mut self, request: u64) -> bool {
-        let position = self.held.iter().position(|&held| held == request);
-        position.map(|position| self.held.remove(position)).is_some()
+        let held = self.held.remove(&request);
+        while self.queue.front().is_some_and(|first| !self.held.contains(first)) {
+            self.queue.pop_front();
+        }
+        held
     }
 
     /// How many wait.
@@ -103,6 +113,14 @@ mod tests {
         assert!(gateway.withdraw(1));
         assert!(!gateway.withdraw(1));
         assert_eq!((gateway.release(), gateway.release()), (Some(2), None));
+        for request in 4..6 {
+            assert!(matches!(gateway.offer(now, request), Admission::Held(_)));
+        }
+        assert!(gateway.withdraw(5));
+        assert_eq!(gateway.held(), 1);
+        assert!(matches!(gateway.offer(now, 6), Admission::Held(_)), "who left makes room");
+        assert_eq!((gateway.release(), gateway.release(), gateway.release()), (Some(4), Some(6), None));
+        assert!(!gateway.withdraw(6));
     }
 
     #[test]

@@ -18,10 +18,11 @@ use std::collections::BTreeMap;
 pub struct NodesSpec {
     /// GPUs of one node, above 0; 8 when left out.
     pub gpus_per_node: Gpus,
-    /// Nodes that are there from the start and stay; 1 when left out.
+    /// Nodes that are there from the start and stay; 1 when left out. There are more at the start where the initial replicas
+    /// need them.
     pub min_nodes: u32,
-    /// Nodes that there may be. When left out, as many as `min_nodes` or the replicas at the start need, and nothing is ever
-    /// ordered or removed.
+    /// Nodes that there may be. When left out, those of the start stay as they are: `min_nodes`, or as many as the initial
+    /// replicas need.
     pub max_nodes: Option<u32>,
     /// From the order of a node until pods can run on it: virtual machine, driver, device plugin. Lognormal with median
     /// 210 s when left out (assumed: 2 to 8 min are reported).
@@ -60,18 +61,23 @@ impl NodesSpec {
         self.max_nodes.unwrap_or(self.min_nodes)
     }
 
-    /// Nodes that `replicas` replicas of `gpus_per_pod` GPUs each fill.
-    pub fn needed_for(&self, replicas: Replicas, gpus_per_pod: Gpus) -> u32 {
-        let pods_per_node = (self.gpus_per_node.get() / gpus_per_pod.get().max(1)).max(1);
-        replicas.get().max(0).cast_unsigned().div_ceil(pods_per_node)
+    /// Pods of `gpus` GPUs each that one node holds; at least 1.
+    pub fn pods_per_node(&self, gpus: Gpus) -> u32 {
+        (self.gpus_per_node.get() / gpus.get().max(1)).max(1)
+    }
+
+    /// Nodes at the start: as many as `replicas` pods of `gpus` GPUs each need, and no fewer than `min_nodes`.
+    pub fn initial_nodes(&self, gpus: Gpus, replicas: Replicas) -> u32 {
+        let replicas = replicas.get().max(0).cast_unsigned();
+        replicas.div_ceil(self.pods_per_node(gpus)).max(self.min_nodes)
     }
 
     /// Refuses what cannot be, with keys relative to `serving.nodes`.
     ///
     /// # Errors
-    /// No GPU, no node, `max_nodes` below `min_nodes`, a pod larger than a node, a scan interval of (almost) zero, or a bad
-    /// distribution.
-    pub fn check(&self, gpus_per_pod: Gpus) -> Result<(), Problem> {
+    /// No GPU, no node, `max_nodes` below `min_nodes` or below what the replicas of the start need, a pod larger than a
+    /// node, a scan interval of zero, or a bad distribution.
+    pub fn check(&self, gpus_per_pod: Gpus, initial: Replicas) -> Result<(), Problem> {
         if self.gpus_per_node == Gpus::ZERO {
             return Err(
                 Problem::key("gpus_per_node", "a node without GPUs can run no replica").help("at least 1")
@@ -90,6 +96,18 @@ impl NodesSpec {
             let message = format!("`max_nodes` {} is below `min_nodes` {}", self.nodes_max(), self.min_nodes);
             return Err(Problem::key("max_nodes", message).help("at least `min_nodes`"));
         }
+        let needed = self.initial_nodes(gpus_per_pod, initial);
+        if let Some(most) = self.max_nodes.filter(|most| *most < needed) {
+            let message = format!("the {initial} replicas of the start need {needed} nodes, not {most}");
+            return Err(Problem::key("max_nodes", message)
+                .help(format!("at least {needed}, or start with fewer replicas")));
+        }
+        if needed > NODES_MAX {
+            let message = format!("the {initial} replicas of the start need {needed} nodes");
+            return Err(
+                Problem::key("gpus_per_node", message).help(format!("there may be {NODES_MAX} nodes"))
+            );
+        }
         if self.scan_interval.duration() < SCAN_INTERVAL_MIN {
             return Err(Problem::key("scan_interval", "the autoscaler cannot look that often")
                 .help("such as \"10s\""));
@@ -107,8 +125,6 @@ struct Node {
     /// Pods can run from here on.
     available_at: SimTime,
     available: bool,
-    removed: bool,
-    ordered: SimTime,
     empty_since: Option<SimTime>,
 }
 
@@ -118,7 +134,12 @@ pub struct Nodes {
     spec: NodesSpec,
     provisioning: Sampler,
     stream: NamedStream,
-    nodes: Vec<Node>,
+    /// Those that were ordered and not removed.
+    nodes: BTreeMap<NodeId, Node>,
+    /// Nodes that there ever were.
+    created: NodeId,
+    /// How many there are at least, and at most.
+    bounds: (u32, u32),
     /// Pods that wait, with the GPUs they need, by creation ordinal.
     pending: BTreeMap<u32, Gpus>,
     next_scan: SimTime,
@@ -141,12 +162,13 @@ impl Nodes {
             free: spec.gpus_per_node,
             available_at: SimTime::ZERO,
             available: true,
-            removed: false,
-            ordered: SimTime::ZERO,
             empty_since: Some(SimTime::ZERO),
         };
+        let nodes = nodes.max(spec.min_nodes);
         Ok(Nodes {
-            nodes: vec![node; nodes as usize],
+            bounds: spec.max_nodes.map_or((nodes, nodes), |most| (spec.min_nodes, most)),
+            nodes: (0..nodes).map(|id| (id, node.clone())).collect(),
+            created: nodes,
             next_scan: SimTime::ZERO + spec.scan_interval.duration(),
             pending: BTreeMap::new(),
             last_added: None,
@@ -170,46 +192,39 @@ impl Nodes {
     /// Assigns GPUs to the pod that has waited longest, if a node has room for it.
     pub fn place(&mut self) -> Option<(u32, NodeId)> {
         let (&pod, &gpus) = self.pending.first_key_value()?;
-        let roomy = self
-            .nodes
-            .iter()
-            .enumerate()
-            .filter(|(_, node)| node.available && !node.removed && node.free >= gpus);
+        let roomy = self.nodes.iter_mut().filter(|(_, node)| node.available && node.free >= gpus);
         // `max_by_key` keeps the last of equals; reversed ordinals make that the oldest.
-        let id = roomy.max_by_key(|(id, node)| (node.free, std::cmp::Reverse(*id)))?.0;
-        self.pending.remove(&pod);
-        self.nodes[id].free -= gpus;
-        self.nodes[id].empty_since = None;
+        let (&id, node) = roomy.max_by_key(|(id, node)| (node.free, std::cmp::Reverse(**id)))?;
+        node.free -= gpus;
+        node.empty_since = None;
         self.used += gpus;
-        Some((pod, id as NodeId))
+        self.pending.remove(&pod);
+        Some((pod, id))
     }
 
     /// The GPUs of a pod that ended are free again.
     pub fn release(&mut self, now: SimTime, node: NodeId, gpus: Gpus) {
-        let spec = &self.spec;
-        let node = &mut self.nodes[node as usize];
-        node.free += gpus;
         self.used -= gpus;
-        if node.free == spec.gpus_per_node {
-            node.empty_since = Some(now);
+        // A node is removed only when it is empty, so one that held a pod is there.
+        if let Some(node) = self.nodes.get_mut(&node) {
+            node.free += gpus;
+            if node.free == self.spec.gpus_per_node {
+                node.empty_since = Some(now);
+            }
         }
     }
 
     /// When [`Nodes::advance`] is due: a node becomes available, or the autoscaler looks and has reason to.
     pub fn next_event(&self, now: SimTime) -> Option<SimTime> {
-        let arrival = self
-            .nodes
-            .iter()
-            .filter(|node| !node.available && !node.removed)
-            .map(|node| node.available_at)
-            .min();
+        let ordered = self.nodes.values().filter(|node| !node.available);
+        let arrival = ordered.map(|node| node.available_at).min();
         let scan = self.scan_matters().then(|| self.next_scan_from(now));
         [arrival, scan].into_iter().flatten().min()
     }
 
     /// Nodes become available, are ordered and are removed, as due at `now`.
     pub fn advance(&mut self, now: SimTime) {
-        for node in &mut self.nodes {
+        for node in self.nodes.values_mut() {
             if !node.available && node.available_at <= now {
                 node.available = true;
                 node.empty_since = Some(now);
@@ -232,8 +247,12 @@ impl Nodes {
 
     /// GPUs of all nodes from their order to their removal, as a bill per node counts them.
     pub fn gpus_ordered(&self) -> Gpus {
-        let nodes = self.nodes.iter().filter(|node| !node.removed).count();
-        Gpus(self.spec.gpus_per_node.get() * nodes as u32)
+        Gpus(self.spec.gpus_per_node.get() * self.standing())
+    }
+
+    /// Pods that need `gpus` GPUs each which all nodes that there may be hold together.
+    pub fn capacity(&self, gpus: Gpus) -> u32 {
+        self.bounds.1.saturating_mul(self.spec.pods_per_node(gpus))
     }
 
     /// Pods that wait for GPUs.
@@ -248,20 +267,21 @@ impl Nodes {
 
     /// Recounts every GPU: what nodes lack is what pods hold. For debug builds and tests.
     pub fn is_consistent(&self) -> bool {
-        let taken: u32 = self.nodes.iter().map(|node| self.spec.gpus_per_node.get() - node.free.get()).sum();
+        let per_node = self.spec.gpus_per_node.get();
+        let taken: u32 = self.nodes.values().map(|node| per_node - node.free.get()).sum();
         taken == self.used.get()
     }
 
     fn standing(&self) -> u32 {
-        self.nodes.iter().filter(|node| !node.removed).count() as u32
+        self.nodes.len() as u32
     }
 
     /// A fleet at its only size has nothing to look at.
     fn scan_matters(&self) -> bool {
-        let standing = self.standing();
-        let could_order = !self.pending.is_empty() && standing < self.spec.nodes_max();
+        let (least, most) = self.bounds;
+        let could_order = !self.pending.is_empty() && self.standing() < most;
         let could_remove =
-            standing > self.spec.min_nodes && self.nodes.iter().any(|node| node.empty_since.is_some());
+            self.standing() > least && self.nodes.values().any(|node| node.empty_since.is_some());
         could_order || could_remove
     }
 
@@ -278,32 +298,32 @@ impl Nodes {
     /// Orders as many nodes as the waiting pods need beyond what is free or on its way.
     fn order_for_pending(&mut self, now: SimTime) {
         let per_node = self.spec.gpus_per_node.get();
-        let mut rooms: Vec<u32> =
-            self.nodes.iter().filter(|node| !node.removed).map(|node| node.free.get()).collect();
+        let mut rooms: Vec<u32> = self.nodes.values().map(|node| node.free.get()).collect();
+        let could_be = self.bounds.1.saturating_sub(self.standing());
         let mut orders = 0;
         for gpus in self.pending.values().map(|gpus| gpus.get()) {
             if let Some(room) = rooms.iter_mut().find(|room| **room >= gpus) {
                 *room -= gpus;
-            } else if self.standing() + orders < self.spec.nodes_max() {
+            } else if orders < could_be {
                 rooms.push(per_node - gpus);
                 orders += 1;
             }
         }
         for _ in 0..orders {
-            let delay = self.provisioning.sample_duration(&mut self.stream.at(self.nodes.len() as u64));
-            self.nodes.push(Node {
+            let delay = self.provisioning.sample_duration(&mut self.stream.at(u64::from(self.created)));
+            let node = Node {
                 free: self.spec.gpus_per_node,
                 available_at: now + delay,
                 available: false,
-                removed: false,
-                ordered: now,
                 empty_since: None,
-            });
+            };
+            self.nodes.insert(self.created, node);
+            self.created += 1;
             self.last_added = Some(now);
         }
     }
 
-    /// Removes the youngest nodes first, down to `min_nodes`.
+    /// Removes the youngest nodes first, down to the least number.
     fn remove_unneeded(&mut self, now: SimTime) {
         let quiet = self
             .last_added
@@ -312,14 +332,11 @@ impl Nodes {
             return;
         }
         let unneeded = self.spec.scale_down_unneeded_time.duration();
-        let mut spare = self.standing().saturating_sub(self.spec.min_nodes);
-        for node in self.nodes.iter_mut().rev() {
-            let idle = node.empty_since.is_some_and(|since| now.since(since.max(node.ordered)) >= unneeded);
-            if spare > 0 && idle && !node.removed {
-                node.removed = true;
-                node.empty_since = None;
-                spare -= 1;
-            }
+        let idle = |node: &Node| node.empty_since.is_some_and(|since| now.since(since) >= unneeded);
+        let spare = self.standing().saturating_sub(self.bounds.0) as usize;
+        let idle = self.nodes.iter().rev().filter(|(_, node)| idle(node)).map(|(&id, _)| id);
+        for id in idle.take(spare).collect::<Vec<NodeId>>() {
+            self.nodes.remove(&id);
         }
     }
 }
@@ -343,7 +360,7 @@ mod tests {
             provisioning: Distribution::constant(seconds(120)),
             ..NodesSpec::default()
         };
-        spec.check(Gpus(1)).expect("a good pool");
+        spec.check(Gpus(1), Replicas(0)).expect("a good pool");
         Nodes::new(spec, 0, Streams::new(1).named("nodes")).expect("a good pool")
     }
 
@@ -396,12 +413,45 @@ mod tests {
         let bad = |edit: fn(&mut NodesSpec)| {
             let mut spec = NodesSpec::default();
             edit(&mut spec);
-            spec.check(Gpus(2)).expect_err("refused").to_string()
+            spec.check(Gpus(2), Replicas(9)).expect_err("refused").to_string()
         };
         assert!(bad(|s| s.gpus_per_node = Gpus(0)).contains("gpus_per_node"));
         assert!(bad(|s| s.gpus_per_node = Gpus(1)).contains("needs 2 GPUs"));
         assert!(bad(|s| s.max_nodes = Some(0)).contains("max_nodes"));
         assert!(bad(|s| s.min_nodes = 0).contains("max_nodes"));
         assert!(bad(|s| s.scan_interval = seconds(0)).contains("scan_interval"));
+        assert!(bad(|s| s.max_nodes = Some(2)).contains("9 replicas of the start need 3 nodes, not 2"));
+    }
+
+    #[test]
+    fn without_a_maximum_the_nodes_of_the_start_stay() {
+        let spec = NodesSpec { gpus_per_node: Gpus(2), min_nodes: 1, ..NodesSpec::default() };
+        assert_eq!(spec.initial_nodes(Gpus(1), Replicas(5)), 3);
+        let mut nodes = Nodes::new(spec, 3, Streams::new(1).named("nodes")).expect("a good pool");
+        assert_eq!((nodes.capacity(Gpus(1)), nodes.capacity(Gpus(2))), (6, 3));
+        assert_eq!(nodes.next_event(at(0)), None, "nothing is removed");
+        (0..7).for_each(|pod| nodes.request(pod, Gpus(1)));
+        while nodes.place().is_some() {}
+        assert_eq!((nodes.pending(), nodes.next_event(at(1))), (1, None), "nothing is ordered");
+    }
+
+    #[test]
+    fn the_youngest_empty_nodes_leave_first_and_names_are_not_used_again() {
+        let mut nodes = pool(1, 3, 1);
+        (0..3).for_each(|pod| nodes.request(pod, Gpus(1)));
+        assert_eq!(nodes.place(), Some((0, 0)));
+        nodes.advance(at(10));
+        nodes.advance(at(130));
+        assert_eq!((nodes.place(), nodes.place()), (Some((1, 1)), Some((2, 2))));
+        nodes.release(at(200), 1, Gpus(1));
+        nodes.release(at(200), 0, Gpus(1));
+        for scan in [790, 800] {
+            nodes.advance(at(scan));
+            assert_eq!(nodes.gpus_ordered(), Gpus(if scan < 800 { 3 } else { 1 }), "at {scan} s");
+        }
+        nodes.request(3, Gpus(1));
+        nodes.advance(at(810));
+        nodes.advance(at(930));
+        assert_eq!(nodes.place(), Some((3, 3)));
     }
 }

@@ -12,6 +12,7 @@
 //! keeps its GPUs until its container exits, and keeps serving until SIGTERM.
 
 use super::nodes::NodeId;
+use super::performance::StartupPlan;
 use crate::problem::Problem;
 use crate::random::distribution::Seconds;
 use crate::units::{SimDuration, SimTime};
@@ -113,6 +114,8 @@ pub struct Pod {
     /// Container exited.
     pub exited: Option<SimTime>,
     phase: Phase,
+    /// The container runs from here on.
+    running_at: SimTime,
     /// The engine answers from here on.
     serving_at: SimTime,
     ready_at: SimTime,
@@ -134,6 +137,7 @@ impl Pod {
             deleted: None,
             exited: None,
             phase: Phase::Pending,
+            running_at: SimTime::NEVER,
             serving_at: SimTime::NEVER,
             ready_at: SimTime::NEVER,
             sigterm_at: SimTime::NEVER,
@@ -146,21 +150,27 @@ impl Pod {
         self.phase
     }
 
-    /// Assigned to a node at `now`: the engine will answer after `serving_after`, the probe see it after `ready_after`.
-    pub fn start(
-        &mut self,
-        now: SimTime,
-        node: NodeId,
-        serving_after: SimDuration,
-        ready_after: SimDuration,
-    ) {
+    /// Assigned to a node at `now`, where it starts as `plan` says.
+    pub fn start(&mut self, now: SimTime, node: NodeId, plan: &StartupPlan) {
         debug_assert_eq!(self.phase, Phase::Pending);
-        debug_assert!(serving_after <= ready_after);
+        debug_assert!(plan.running_after <= plan.serving_after && plan.serving_after <= plan.ready_after);
         self.node = Some(node);
         self.scheduled = Some(now);
-        self.serving_at = now + serving_after;
-        self.ready_at = now + ready_after;
+        self.running_at = now + plan.running_after;
+        self.serving_at = now + plan.serving_after;
+        self.ready_at = now + plan.ready_after;
         self.phase = Phase::Starting;
+    }
+
+    /// Whether `status.phase` is Running at `now`: its container has been started, its image pulled.
+    pub fn is_running(&self, now: SimTime) -> bool {
+        self.running_at <= now && self.phase != Phase::Exited
+    }
+
+    /// Whether its condition Ready is true. Readiness probes go on while a pod terminates, so it stays Ready as long as
+    /// it answers (Kubernetes `pkg/kubelet/prober/worker.go`, which stops only liveness and startup probes at deletion).
+    pub fn is_ready(&self) -> bool {
+        self.ready.is_some() && self.answers()
     }
 
     /// Deletion is requested at `now`. A pod without a container is gone at once: `true`.
@@ -261,8 +271,39 @@ mod tests {
     }
     fn started() -> Pod {
         let mut pod = Pod::new(0, "p".into(), "u".into(), at(0));
-        pod.start(at(10), 0, SimDuration::from_secs(90), SimDuration::from_secs(95));
+        let after = SimDuration::from_secs;
+        let plan = StartupPlan {
+            running_after: after(5),
+            serving_after: after(90),
+            ready_after: after(95),
+            phases: vec![],
+        };
+        pod.start(at(10), 0, &plan);
         pod
+    }
+
+    #[test]
+    fn its_container_runs_once_its_image_is_there() {
+        let mut pod = Pod::new(0, "p".into(), "u".into(), at(0));
+        assert!(!pod.is_running(at(9)));
+        pod = started();
+        assert_eq!((pod.is_running(at(14)), pod.is_running(at(15))), (false, true));
+        pod.exit(at(20));
+        assert!(!pod.is_running(at(20)));
+    }
+
+    #[test]
+    fn a_terminating_pod_stays_ready_while_it_answers() {
+        let mut pod = started();
+        pod.advance(at(100));
+        assert!(!pod.is_ready());
+        pod.advance(at(105));
+        assert!(pod.is_ready());
+        pod.delete(at(200), &PodSpec { pre_stop: seconds(15), ..PodSpec::default() });
+        assert!(pod.is_ready());
+        pod.advance(at(215));
+        pod.advance(at(215));
+        assert!(!pod.is_ready());
     }
 
     #[test]

@@ -73,7 +73,9 @@ impl Router {
             let load = self.entry(pod);
             load.endpoint = true;
             let key = (load.in_flight, load.chosen, pod);
-            self.by_load.insert(key);
+            if self.policy == RoutingPolicy::LeastRequests {
+                self.by_load.insert(key);
+            }
         }
     }
 
@@ -123,6 +125,11 @@ impl Router {
     /// A request of the pod is no longer in flight.
     pub fn done(&mut self, pod: u32) {
         self.change(pod, |load| load.in_flight -= 1);
+    }
+
+    /// Requests in flight at all pods, those that are no endpoints any more among them. O(pods).
+    pub fn in_flight_total(&self) -> u64 {
+        self.load.iter().map(|load| u64::from(load.in_flight)).sum()
     }
 
     /// Requests in flight at the pod.
@@ -182,7 +189,7 @@ mod tests {
         router.done(4);
         router.done(4);
         assert_eq!(router.choose(), Some(4));
-        assert_eq!((router.in_flight(4), router.in_flight(7)), (1, 1));
+        assert_eq!((router.in_flight(4), router.in_flight(7), router.in_flight_total()), (1, 1, 2));
         assert_eq!(router.choose(), Some(7));
         router.remove(4);
         assert_eq!(router.choose(), Some(7));

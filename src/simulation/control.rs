@@ -1,10 +1,11 @@
 //! The controllers' loops: KEDA's poll and the HPA's sync, each at its own pace, over what Prometheus knows.
 
 use super::event::Event;
-use super::record::{Controller, DecisionRecord};
+use super::record::{Controller, DecisionRecord, Recorder};
+use super::telemetry::Sensor;
 use super::world::World;
 use crate::autoscaling::hpa::{self, HpaState, Plan, Scale};
-use crate::autoscaling::keda::{self, KedaOperator, QueryOutcome, TriggerReading};
+use crate::autoscaling::keda::{self, KedaOperator, PrometheusTrigger, QueryOutcome, TriggerReading};
 use crate::monitoring::promql::Query;
 use crate::random::Streams;
 use crate::units::{Replicas, SimDuration, SimTime};
@@ -42,16 +43,41 @@ struct Keda {
     hpa_state: HpaState,
     first_poll: SimTime,
     first_sync: SimTime,
-    /// By trigger: what was seen of it, for the warnings at the end.
+    /// By trigger.
     seen: Vec<Seen>,
 }
 
+/// What was seen of one trigger over the run.
 #[derive(Clone, Debug, Default)]
 struct Seen {
     evaluations: u64,
     empty: u64,
     failed: u64,
     first_error: Option<String>,
+}
+
+impl Seen {
+    fn note(&mut self, outcome: &QueryOutcome, reading: &TriggerReading) {
+        self.evaluations += 1;
+        self.empty += u64::from(matches!(outcome, QueryOutcome::Vector(values) if values.is_empty()));
+        if let Some(error) = &reading.scaler_error {
+            self.failed += 1;
+            self.first_error.get_or_insert_with(|| error.clone());
+        }
+    }
+
+    /// What a careful colleague would say about it.
+    fn warning(&self, trigger: &PrometheusTrigger, name: &str) -> Option<String> {
+        let Seen { evaluations, empty, failed, .. } = self;
+        if *evaluations > 0 && empty == evaluations {
+            let reported = if trigger.ignore_null_values { "0" } else { "an error" };
+            return Some(format!(
+                "trigger {name}: the query was empty at all {evaluations} evaluations, which KEDA reports as {reported}"
+            ));
+        }
+        let error = self.first_error.as_ref()?;
+        Some(format!("trigger {name} failed at {failed} of {evaluations} evaluations: {error}"))
+    }
 }
 
 /// A poll as decisions.jsonl shows it.
@@ -68,6 +94,14 @@ struct SyncDetail<'a> {
     external_metrics: &'a [TriggerReading],
     #[serde(flatten)]
     decision: &'a hpa::Decision,
+}
+
+/// What one sync of the HPA fetched.
+#[derive(Default)]
+struct Fetch {
+    readings: Vec<TriggerReading>,
+    /// How many of them took a query.
+    queries: u64,
 }
 
 impl ControlLoops {
@@ -92,8 +126,63 @@ impl ControlLoops {
     }
 }
 
+impl Keda {
+    /// KEDA's scale loop: every trigger, then 0 <-> min.
+    fn poll(&mut self, sensor: &Sensor, workload: keda::Workload, now: SimTime) -> keda::PollDecision {
+        let outcomes: Vec<QueryOutcome> =
+            self.queries.iter_mut().map(|query| sensor.ask(query, now)).collect();
+        let decision = self.operator.poll(now, now, workload, &outcomes);
+        for ((seen, outcome), reading) in self.seen.iter_mut().zip(&outcomes).zip(&decision.triggers) {
+            seen.note(outcome, reading);
+        }
+        decision
+    }
+
+    /// The HPA's reconcile: a fresh query for each metric, unless the size alone decides. `None` without an HPA.
+    fn sync(
+        &mut self,
+        sensor: &Sensor,
+        workload: keda::Workload,
+        scale: Scale,
+        now: SimTime,
+    ) -> Option<(hpa::Decision, Fetch)> {
+        if let Plan::Decided(decision) = hpa::plan(self.operator.hpa()?, scale, &mut self.hpa_state, now) {
+            return Some((*decision, Fetch::default()));
+        }
+        let fetch = self.fetch(sensor, workload, now);
+        let reported = |reading: &TriggerReading| reading.reported().map(|milli| vec![milli]);
+        let values: Vec<hpa::Fetched> = fetch.readings.iter().map(reported).collect();
+        let decision = hpa::decide(self.operator.hpa()?, scale, &mut self.hpa_state, now, &values);
+        Some((decision, fetch))
+    }
+
+    /// What KEDA answers the HPA, metric by metric.
+    fn fetch(&mut self, sensor: &Sensor, workload: keda::Workload, now: SimTime) -> Fetch {
+        let mut fetch = Fetch::default();
+        for (metric, query) in self.queries.iter_mut().enumerate() {
+            // Without a query the operator serves the record of its last poll, and reads no outcome.
+            let outcome = self.operator.wants_query(metric).then(|| sensor.ask(query, now));
+            let unread = QueryOutcome::Vector(Vec::new());
+            let reading =
+                self.operator.external_metric(metric, workload, outcome.as_ref().unwrap_or(&unread));
+            if let Some(outcome) = outcome {
+                fetch.queries += 1;
+                self.seen[metric].note(&outcome, &reading);
+            }
+            fetch.readings.push(reading);
+        }
+        fetch
+    }
+
+    /// When the HPA is due again, having waited for `queries` queries since `now`.
+    fn next_sync(&self, now: SimTime, queries: u64) -> Option<SimTime> {
+        let took = self.query_latency.checked_mul(queries).unwrap_or(SimDuration::ZERO);
+        Some(self.operator.hpa()?.flags.next_sync(now + took))
+    }
+}
+
 impl World<'_> {
-    /// Schedules the first poll and sync.
+    /// Schedules the first poll and sync; a paused object gets its size.
     pub(super) fn start_control(&mut self) {
         let Some(keda) = &self.control.keda else { return };
         if keda.operator.poll_due().is_some() {
@@ -107,141 +196,60 @@ impl World<'_> {
         }
     }
 
-    /// KEDA's scale loop: every trigger, then 0 <-> min.
+    /// KEDA polls.
     pub(super) fn keda_poll(&mut self) {
-        let Some(mut keda) = self.control.keda.take() else { return };
-        let outcomes: Vec<QueryOutcome> =
-            (0..keda.queries.len()).map(|trigger| self.ask(&mut keda, trigger)).collect();
-        let workload = keda::Workload {
-            replicas: self.fleet.deployment.spec_replicas(),
-            ready: self.fleet.deployment.ready_replicas(),
-        };
-        let decision = keda.operator.poll(self.now, self.now, workload, &outcomes);
+        let workload = self.fleet.workload();
+        let Some(keda) = &mut self.control.keda else { return };
+        let decision = keda.poll(&self.sensor, workload, self.now);
         if let Some(due) = keda.operator.poll_due() {
             self.queue.push(due, Event::KedaPoll);
         }
         let replicas = decision.scale.replicas.unwrap_or(workload.replicas);
-        if self.recorder.wants_decisions() {
-            let queries = keda.operator.triggers().iter().map(|trigger| trigger.query.as_str()).collect();
-            let detail = PollDetail { queries, decision: &decision };
-            self.record_decision(Controller::KedaPoll, workload.replicas, replicas, &detail);
-        }
-        self.control.keda = Some(keda);
+        let queries = keda.operator.triggers().iter().map(|trigger| trigger.query.as_str()).collect();
+        let detail = PollDetail { queries, decision: &decision };
+        let sizes = (workload.replicas, replicas);
+        record_decision(self.recorder, self.now, Controller::KedaPoll, sizes, &detail);
         self.scale_to(replicas, Controller::KedaPoll);
     }
 
-    /// The HPA's reconcile: a fresh query for each metric, unless the size alone decides.
+    /// The HPA syncs.
     pub(super) fn hpa_sync(&mut self) {
-        let Some(mut keda) = self.control.keda.take() else { return };
-        if let Some(spec) = keda.operator.hpa().cloned() {
-            let scale = Scale {
-                spec: self.fleet.deployment.spec_replicas(),
-                status: self.fleet.deployment.status_replicas(),
-                ready: self.fleet.deployment.ready_replicas(),
-            };
-            let mut readings = Vec::new();
-            let decision = match hpa::plan(&spec, scale, &mut keda.hpa_state, self.now) {
-                Plan::Decided(decision) => *decision,
-                Plan::Fetch => {
-                    readings = self.external_metrics(&mut keda, scale);
-                    let fetched: Vec<hpa::Fetched> =
-                        readings.iter().map(|reading| reading.reported().map(|milli| vec![milli])).collect();
-                    hpa::decide(&spec, scale, &mut keda.hpa_state, self.now, &fetched)
-                }
-            };
-            let ended = self.now + keda.query_latency.checked_mul(readings.len() as u64).unwrap_or_default();
-            self.queue.push(spec.flags.next_sync(ended), Event::HpaSync);
-            if self.recorder.wants_decisions() {
-                let detail = SyncDetail { external_metrics: &readings, decision: &decision };
-                self.record_decision(Controller::HpaSync, scale.spec, decision.desired_replicas, &detail);
-            }
-            self.control.keda = Some(keda);
-            self.scale_to(decision.desired_replicas, Controller::HpaSync);
-        } else {
-            self.control.keda = Some(keda);
+        let (workload, scale) = (self.fleet.workload(), self.fleet.scale());
+        let Some(keda) = &mut self.control.keda else { return };
+        let Some((decision, fetch)) = keda.sync(&self.sensor, workload, scale, self.now) else { return };
+        if let Some(due) = keda.next_sync(self.now, fetch.queries) {
+            self.queue.push(due, Event::HpaSync);
         }
-    }
-
-    fn external_metrics(&mut self, keda: &mut Keda, scale: Scale) -> Vec<TriggerReading> {
-        let workload = keda::Workload { replicas: scale.spec, ready: scale.ready };
-        let mut readings = Vec::with_capacity(keda.queries.len());
-        for metric in 0..keda.queries.len() {
-            // Only read where the operator wants a query; a cached record stands in for it otherwise.
-            let outcome = if keda.operator.wants_query(metric) {
-                self.ask(keda, metric)
-            } else {
-                QueryOutcome::Vector(Vec::new())
-            };
-            readings.push(keda.operator.external_metric(metric, workload, &outcome));
-        }
-        readings
-    }
-
-    /// Asks Prometheus the query of a trigger, as KEDA does: at the current instant cut to the whole second.
-    fn ask(&self, keda: &mut Keda, trigger: usize) -> QueryOutcome {
-        let at = self.epoch.at(self.now).whole_second();
-        let outcome = self.sensor.ask(&mut keda.queries[trigger], at, self.now);
-        let seen = &mut keda.seen[trigger];
-        seen.evaluations += 1;
-        match &outcome {
-            QueryOutcome::Vector(values) if values.is_empty() => seen.empty += 1,
-            QueryOutcome::Vector(values) if values.len() > 1 => {
-                seen.failed += 1;
-                let count = values.len();
-                seen.first_error
-                    .get_or_insert_with(|| format!("the query returned {count} elements, KEDA takes one"));
-            }
-            QueryOutcome::Error(error) => {
-                seen.failed += 1;
-                seen.first_error.get_or_insert_with(|| error.clone());
-            }
-            QueryOutcome::ScalarOrString | QueryOutcome::Matrix(_) => {
-                seen.failed += 1;
-                seen.first_error.get_or_insert_with(|| {
-                    "the query does not return a vector; wrap it in vector()".to_owned()
-                });
-            }
-            QueryOutcome::Vector(_) | QueryOutcome::Null => {}
-        }
-        outcome
-    }
-
-    fn record_decision(
-        &mut self,
-        controller: Controller,
-        before: Replicas,
-        after: Replicas,
-        detail: &impl Serialize,
-    ) {
-        // Serializing plain structs with string keys cannot fail; a null would still be a record of when it happened.
-        let detail = serde_json::to_value(detail).unwrap_or_default();
-        let record = DecisionRecord {
-            at: self.now,
-            controller,
-            replicas_before: before,
-            replicas_after: after,
-            detail,
-        };
-        self.recorder.decision(&record);
+        let detail = SyncDetail { external_metrics: &fetch.readings, decision: &decision };
+        let sizes = (scale.spec, decision.desired_replicas);
+        record_decision(self.recorder, self.now, Controller::HpaSync, sizes, &detail);
+        self.scale_to(decision.desired_replicas, Controller::HpaSync);
     }
 
     /// What a careful colleague would say about the triggers, once the run is over.
     pub(super) fn warn_about_triggers(&mut self) {
-        let Some(keda) = self.control.keda.take() else { return };
-        for (trigger, seen) in keda.seen.iter().enumerate() {
-            let name = keda::metric_name(trigger);
-            if seen.evaluations > 0 && seen.empty == seen.evaluations {
-                self.totals.warn(format!(
-                    "trigger {name}: the query was empty at all {} evaluations, which KEDA reports as {}",
-                    seen.evaluations,
-                    if keda.operator.triggers()[trigger].ignore_null_values { "0" } else { "an error" }
-                ));
-            }
-            if let Some(error) = &seen.first_error {
-                let (failed, all) = (seen.failed, seen.evaluations);
-                self.totals.warn(format!("trigger {name} failed at {failed} of {all} evaluations: {error}"));
+        let Some(keda) = &self.control.keda else { return };
+        for (index, (seen, trigger)) in keda.seen.iter().zip(keda.operator.triggers()).enumerate() {
+            if let Some(warning) = seen.warning(trigger, &keda::metric_name(index)) {
+                self.totals.warn(warning);
             }
         }
-        self.control.keda = Some(keda);
     }
+}
+
+/// Tells a decision to whoever wants to hear it; `sizes` are `spec.replicas` before and after.
+fn record_decision(
+    recorder: &mut dyn Recorder,
+    at: SimTime,
+    controller: Controller,
+    sizes: (Replicas, Replicas),
+    detail: &impl Serialize,
+) {
+    if !recorder.wants_decisions() {
+        return;
+    }
+    let (replicas_before, replicas_after) = sizes;
+    // Serializing plain structs with string keys cannot fail; a null would still be a record of when it happened.
+    let detail = serde_json::to_value(detail).unwrap_or_default();
+    recorder.decision(&DecisionRecord { at, controller, replicas_before, replicas_after, detail });
 }

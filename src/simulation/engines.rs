@@ -99,7 +99,7 @@ impl World<'_> {
             }
         }
         let waiting = engine.num_waiting();
-        self.totals.backlog.engine_queue(slot.waiting, waiting);
+        self.totals.backlog.engine_queue(self.now, slot.waiting, waiting);
         slot.waiting = waiting;
     }
 }

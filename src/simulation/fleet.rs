@@ -3,6 +3,8 @@
 use super::flight::Served;
 use super::record::PodRecord;
 use super::setup::{EngineSetup, ServingSetup};
+use crate::autoscaling::hpa::Scale;
+use crate::autoscaling::keda::Workload;
 use crate::problem::Problem;
 use crate::random::{NamedStream, Streams};
 use crate::serving::deployment::Deployment;
@@ -11,7 +13,7 @@ use crate::serving::nodes::{NodeId, Nodes};
 use crate::serving::performance::{Startup, StartupPlan};
 use crate::serving::pod::{Pod, PodSpec};
 use crate::serving::replica_set::{self, Candidate, PodPhase};
-use crate::units::{Gpus, SimDuration, SimTime};
+use crate::units::{Gpus, Replicas, SimDuration, SimTime};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeSet;
 
@@ -55,7 +57,7 @@ impl Fleet {
     /// A setting that only fails when it is put to use.
     pub(super) fn new(name: &str, serving: ServingSetup, streams: &Streams) -> Result<Self, Problem> {
         serving.engine.build()?;
-        let initial_nodes = serving.initial_nodes();
+        let initial_nodes = serving.nodes.initial_nodes(serving.gpus_per_pod, serving.initial_replicas);
         Ok(Fleet {
             deployment: Deployment::new(name, serving.initial_replicas, streams),
             nodes: Nodes::new(serving.nodes, initial_nodes, streams.named("nodes/provisioning"))?,
@@ -90,6 +92,22 @@ impl Fleet {
         self.live.iter().copied().collect()
     }
 
+    /// What KEDA reads of its target.
+    pub(super) fn workload(&self) -> Workload {
+        let (replicas, ready) = (self.deployment.spec_replicas(), self.deployment.ready_replicas());
+        Workload { replicas, ready }
+    }
+
+    /// What the HPA reads of its target. Pods that terminate count among the ready ones while they are, unlike in
+    /// `status.readyReplicas` (`pkg/controller/podautoscaler/replica_calculator.go`, `getReadyPodsCount`).
+    pub(super) fn scale(&self) -> Scale {
+        Scale {
+            spec: self.deployment.spec_replicas(),
+            status: self.deployment.status_replicas(),
+            ready: Replicas(self.live().filter(|slot| slot.pod.is_ready()).count() as i32),
+        }
+    }
+
     /// Whether the request runs in the pod's engine.
     pub(super) fn runs(&self, pod: u32, request: u64) -> bool {
         let engine = self.slot(pod).engine.as_ref();
@@ -117,11 +135,6 @@ impl Fleet {
         });
         self.live.insert(ordinal);
         self.nodes.request(ordinal, self.gpus_per_pod);
-    }
-
-    /// Pods that never got GPUs, and all that there ever were.
-    pub(super) fn without_gpus(&self) -> (usize, usize) {
-        (self.pods.iter().filter(|slot| slot.pod.node.is_none()).count(), self.pods.len())
     }
 
     /// The pod has exited.
@@ -152,8 +165,7 @@ impl Fleet {
             .iter()
             .map(|&ordinal| {
                 let pod = &self.slot(ordinal).pod;
-                // A container that pulls its image has not started; all others run, ready or not.
-                let phase = if pod.node.is_some() { PodPhase::Running } else { PodPhase::Pending };
+                let phase = if pod.is_running(now) { PodPhase::Running } else { PodPhase::Pending };
                 Candidate {
                     uid: &pod.uid,
                     assigned: pod.node.is_some(),

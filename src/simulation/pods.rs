@@ -6,8 +6,9 @@ use super::world::World;
 use crate::serving::deployment::Reconcile;
 use crate::serving::engine::{Engine, RequestId};
 use crate::serving::nodes::NodeId;
+use crate::serving::performance::StartupPlan;
 use crate::serving::pod::{Phase, Transition};
-use crate::units::{Replicas, SimDuration};
+use crate::units::Replicas;
 
 impl World<'_> {
     /// A controller writes `spec.replicas`.
@@ -36,22 +37,11 @@ impl World<'_> {
         self.place_pods();
     }
 
-    /// What a careful colleague would say about a fleet that asked for more than the nodes had, once the run is over.
-    pub(super) fn warn_about_pods_without_gpus(&mut self) {
-        let (without, all) = self.fleet.without_gpus();
-        if without > 0 {
-            let gpus = self.fleet.nodes.gpus_ordered();
-            self.totals.warn(format!(
-                "{without} of {all} pods never got a GPU; at the end the nodes had {gpus} GPUs (`serving.nodes`)"
-            ));
-        }
-    }
-
     /// Assigns waiting pods to nodes as far as GPUs reach; their start-up begins.
     fn place_pods(&mut self) {
         while let Some((pod, node)) = self.fleet.nodes.place() {
-            let plan = self.fleet.startup_plan(pod);
-            self.start_pod(pod, node, plan.serving_after, plan.ready_after);
+            self.start_pod(pod, node, &self.fleet.startup_plan(pod));
+            self.discover_pod(pod);
         }
         self.account_for_gpus();
         self.follow_nodes();
@@ -65,19 +55,19 @@ impl World<'_> {
             pods = count;
         }
         while let Some((pod, node)) = self.fleet.nodes.place() {
-            self.start_pod(pod, node, SimDuration::ZERO, SimDuration::ZERO);
+            self.start_pod(pod, node, &StartupPlan::done());
         }
         self.account_for_gpus();
         for pod in 0..pods {
             self.pod_transition(pod);
+            self.discover_old_pod(pod);
             self.endpoint_added(pod);
         }
     }
 
-    fn start_pod(&mut self, pod: u32, node: NodeId, serving_after: SimDuration, ready_after: SimDuration) {
-        self.fleet.slot_mut(pod).pod.start(self.now, node, serving_after, ready_after);
+    fn start_pod(&mut self, pod: u32, node: NodeId, plan: &StartupPlan) {
+        self.fleet.slot_mut(pod).pod.start(self.now, node, plan);
         self.follow_pod(pod);
-        self.discover_pod(pod);
     }
 
     fn delete_pod(&mut self, ordinal: u32) {
@@ -99,9 +89,11 @@ impl World<'_> {
         }
     }
 
-    /// Whatever is due in a pod's life.
+    /// Whatever is due in a pod's life; nothing, where its deletion has overtaken an event.
     pub(super) fn pod_transition(&mut self, ordinal: u32) {
+        let mut moved = false;
         while let Some(transition) = self.fleet.slot_mut(ordinal).pod.advance(self.now) {
+            moved = true;
             match transition {
                 Transition::EngineUp => self.engine_up(ordinal),
                 Transition::BecameReady => self.pod_became_ready(ordinal),
@@ -109,7 +101,9 @@ impl World<'_> {
                 Transition::Exited => self.pod_exited(ordinal),
             }
         }
-        self.follow_pod(ordinal);
+        if moved {
+            self.follow_pod(ordinal);
+        }
     }
 
     fn engine_up(&mut self, ordinal: u32) {
@@ -126,12 +120,10 @@ impl World<'_> {
         self.queue.push(known_at, Event::EndpointAdded(ordinal));
     }
 
-    /// The router learns of a ready pod; the gateway lets go of what it holds.
+    /// The router learns that a pod was ready, whatever has become of it since; the gateway lets go of what it holds.
     pub(super) fn endpoint_added(&mut self, ordinal: u32) {
-        if self.fleet.slot(ordinal).pod.phase() == Phase::Ready {
-            self.ingress.router.add(ordinal);
-            self.release_held();
-        }
+        self.ingress.router.add(ordinal);
+        self.release_held();
     }
 
     /// The router learns that a pod is going.
@@ -175,8 +167,21 @@ impl World<'_> {
         self.recorder.pod(&slot.record());
         if let Some(engine) = slot.engine.take() {
             self.totals.engines.add(engine.stats());
-            self.totals.backlog.engine_queue(slot.waiting, 0);
+            self.totals.backlog.engine_queue(self.now, slot.waiting, 0);
             slot.waiting = 0;
+        }
+    }
+
+    /// What a careful colleague would say about pods for which there were no GPUs, once the run is over.
+    pub(super) fn warn_about_capacity(&mut self) {
+        let capacity = self.fleet.nodes.capacity(self.fleet.gpus_per_pod);
+        self.totals.levels.replicas.settle(self.now);
+        let (_, asked) = self.totals.levels.replicas.range();
+        if asked > i64::from(capacity) {
+            self.totals.warn(format!(
+                "{asked} replicas were asked for, and the nodes hold {capacity}: the others waited for GPUs \
+                 (serving.nodes.max_nodes, serving.nodes.gpus_per_node)"
+            ));
         }
     }
 

@@ -87,13 +87,6 @@ pub struct ServingSetup {
     pub gateway: GatewaySpec,
 }
 
-impl ServingSetup {
-    /// Nodes at t = 0: as many as the initial replicas need, and no fewer than `min_nodes`.
-    pub fn initial_nodes(&self) -> u32 {
-        self.nodes.needed_for(self.initial_replicas, self.gpus_per_pod).max(self.nodes.min_nodes)
-    }
-}
-
 /// How an engine is made.
 #[derive(Clone)]
 pub struct EngineSetup {

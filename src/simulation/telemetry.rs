@@ -15,18 +15,21 @@ use crate::random::Streams;
 use crate::serving::engine::Engine;
 use crate::serving::nodes::Nodes;
 use crate::units::{SimTime, UnixMillis};
+use rustc_hash::FxHashMap;
 
 /// Prometheus, and who its targets are.
 pub(super) struct Sensor {
     prometheus: Prometheus,
+    /// The wall clock at t = 0.
+    epoch: UnixMillis,
     discovery: Discovery,
     schema: Schema,
     target: Target,
     kube_state_columns: Vec<Labels>,
     /// By target.
     owners: Vec<Owner>,
-    /// By pod.
-    pods: Vec<Option<TargetId>>,
+    /// By pod, as long as it is a target.
+    pods: FxHashMap<u32, TargetId>,
     /// Kept for its allocation.
     page: Vec<f64>,
 }
@@ -41,18 +44,20 @@ impl Sensor {
     pub(super) fn new(setup: MonitoringSetup, target: Target, epoch: UnixMillis, streams: &Streams) -> Self {
         Sensor {
             prometheus: Prometheus::new(&setup.spec, epoch, setup.retention, streams),
+            epoch,
             discovery: setup.spec.discovery,
             schema: setup.schema,
             kube_state_columns: kube_state_metrics::columns(&target.namespace, &target.deployment),
             target,
             owners: Vec::new(),
-            pods: Vec::new(),
+            pods: FxHashMap::default(),
             page: Vec::new(),
         }
     }
 
-    /// Evaluates a query as Prometheus' HTTP API would answer it at `now`.
-    pub(super) fn ask(&self, query: &mut Query, at: UnixMillis, now: SimTime) -> QueryOutcome {
+    /// Asks Prometheus a trigger's query at `now`, as KEDA does: for its value at the current whole second.
+    pub(super) fn ask(&self, query: &mut Query, now: SimTime) -> QueryOutcome {
+        let at = self.epoch.at(now).whole_second();
         match query.evaluate(self.prometheus.database(), at, now) {
             Ok(Value::Vector(elements)) => {
                 QueryOutcome::Vector(elements.into_iter().map(|(_, value)| value).collect())
@@ -75,27 +80,32 @@ impl World<'_> {
 
     /// A pod has an address: service discovery will find it, whether it answers or not.
     pub(super) fn discover_pod(&mut self, ordinal: u32) {
+        let labels = self.pod_labels(ordinal);
+        let sensor = &mut self.sensor;
+        let id = sensor.prometheus.discover(self.now, labels, sensor.schema.columns());
+        self.follow_target(id, Owner::Pod(ordinal));
+    }
+
+    /// A pod that was there before the run was discovered before, too.
+    pub(super) fn discover_old_pod(&mut self, ordinal: u32) {
+        let labels = self.pod_labels(ordinal);
+        let sensor = &mut self.sensor;
+        let id = sensor.prometheus.known_target(labels, sensor.schema.columns());
+        self.follow_target(id, Owner::Pod(ordinal));
+    }
+
+    fn pod_labels(&self, ordinal: u32) -> Labels {
         let pod = &self.fleet.slot(ordinal).pod;
         let node = pod.node.map(Nodes::name).unwrap_or_default();
-        let labels = self.sensor.target.labels_of(&pod.name, ordinal, &node);
-        let sensor = &mut self.sensor;
-        let columns = sensor.schema.columns();
-        let id = if self.now == SimTime::ZERO {
-            sensor.prometheus.known_target(labels, columns)
-        } else {
-            sensor.prometheus.discover(self.now, labels, columns)
-        };
-        let index = ordinal as usize;
-        if index >= sensor.pods.len() {
-            sensor.pods.resize(index + 1, None);
-        }
-        sensor.pods[index] = Some(id);
-        self.follow_target(id, Owner::Pod(ordinal));
+        self.sensor.target.labels_of(&pod.name, ordinal, &node)
     }
 
     fn follow_target(&mut self, id: TargetId, owner: Owner) {
         debug_assert_eq!(id.0 as usize, self.sensor.owners.len());
         self.sensor.owners.push(owner);
+        if let Owner::Pod(ordinal) = owner {
+            self.sensor.pods.insert(ordinal, id);
+        }
         if let Some(at) = self.sensor.prometheus.next_scrape(id) {
             self.queue.push(at, Event::Scrape(id.0));
         }
@@ -116,7 +126,7 @@ impl World<'_> {
     }
 
     fn forget_pod(&mut self, ordinal: u32, at: SimTime) {
-        if let Some(id) = self.sensor.pods.get(ordinal as usize).copied().flatten() {
+        if let Some(id) = self.sensor.pods.remove(&ordinal) {
             self.sensor.prometheus.forget(at, id);
         }
     }
@@ -128,7 +138,8 @@ impl World<'_> {
             return;
         }
         let sensor = &mut self.sensor;
-        match sensor.owners[target as usize] {
+        let owner = sensor.owners[target as usize];
+        match owner {
             Owner::KubeStateMetrics => {
                 let status = DeploymentStatus {
                     spec_replicas: self.fleet.deployment.spec_replicas(),
@@ -141,7 +152,7 @@ impl World<'_> {
                 let slot = self.fleet.slot(ordinal);
                 match slot.engine.as_ref().filter(|_| slot.pod.answers()) {
                     Some(engine) => {
-                        let created = self.epoch.at(slot.serving_since);
+                        let created = sensor.epoch.at(slot.serving_since);
                         sensor.schema.fill(engine.stats(), created, &mut sensor.page);
                         sensor.prometheus.scrape(id, now, Scraped::Page(&sensor.page));
                     }
@@ -153,6 +164,12 @@ impl World<'_> {
             self.queue.push(at, Event::Scrape(target));
         }
         checkers::conserved(self);
+        if cfg!(debug_assertions)
+            && let Owner::Pod(ordinal) = owner
+            && let Some(engine) = &self.fleet.slot(ordinal).engine
+        {
+            checkers::audit(self, engine.as_ref());
+        }
     }
 }
 

@@ -69,6 +69,7 @@ impl EngineTotals {
 pub(super) struct Backlog {
     held: u64,
     waiting: u64,
+    since: SimTime,
     longest: u64,
 }
 
@@ -81,22 +82,27 @@ impl Backlog {
     pub(super) fn waiting(&self) -> u64 {
         self.waiting
     }
-    /// One more waits in its client's or the gateway's queue.
-    pub(super) fn hold(&mut self) {
+    /// One more waits in its client's or the gateway's queue from `now` on.
+    pub(super) fn hold(&mut self, now: SimTime) {
+        self.settle(now);
         self.held += 1;
-        self.note();
     }
     /// One fewer does.
-    pub(super) fn let_go(&mut self) {
+    pub(super) fn let_go(&mut self, now: SimTime) {
+        self.settle(now);
         self.held -= 1;
     }
-    /// In the queue of one engine `before` requests waited, and `after` do.
-    pub(super) fn engine_queue(&mut self, before: u64, after: u64) {
+    /// In the queue of one engine `before` requests waited until `now`, and `after` do from then on.
+    pub(super) fn engine_queue(&mut self, now: SimTime, before: u64, after: u64) {
+        self.settle(now);
         self.waiting = self.waiting + after - before;
-        self.note();
     }
-    fn note(&mut self) {
-        self.longest = self.longest.max(self.held + self.waiting);
+    /// Accounts for the time up to `now`. Who comes to an idle engine waits for no time at all, and in no queue.
+    fn settle(&mut self, now: SimTime) {
+        if now > self.since {
+            self.longest = self.longest.max(self.held + self.waiting);
+            self.since = now;
+        }
     }
 }
 
@@ -132,6 +138,7 @@ impl Totals {
         for level in [&mut levels.replicas, &mut levels.ready, &mut levels.gpus, &mut levels.node_gpus] {
             level.settle(ended);
         }
+        self.backlog.settle(ended);
         let range = |level: &Level| {
             let (low, high) = level.range();
             (Replicas(low as i32), Replicas(high as i32))
@@ -154,5 +161,26 @@ impl Totals {
             itl: self.engines.itl,
             warnings: self.warnings,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_queue_is_one_that_somebody_stood_in() {
+        let at = SimTime::from_ps;
+        let mut totals = Totals::new(Replicas(1), Vec::new());
+        let backlog = &mut totals.backlog;
+        backlog.engine_queue(at(5), 0, 9);
+        backlog.engine_queue(at(5), 9, 0); // admitted at once
+        backlog.hold(at(6));
+        backlog.engine_queue(at(7), 0, 2);
+        backlog.let_go(at(9));
+        backlog.hold(at(20));
+        backlog.hold(at(20));
+        assert_eq!((backlog.held(), backlog.waiting()), (2, 2));
+        assert_eq!(totals.of_run(at(20)).longest_queue, 3);
     }
 }

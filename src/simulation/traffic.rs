@@ -55,7 +55,7 @@ impl World<'_> {
             }
             Offer::Queued => {
                 self.clients.flights.insert(flight);
-                self.totals.backlog.hold();
+                self.totals.backlog.hold(self.now);
             }
             Offer::Dropped => {
                 let (at, served) = (Some(self.now), Served::default());
@@ -82,7 +82,7 @@ impl World<'_> {
         match self.ingress.gateway.offer(now, ordinal) {
             Admission::Held(until) => {
                 flight.stage = Stage::Held;
-                self.totals.backlog.hold();
+                self.totals.backlog.hold(self.now);
                 self.queue.push(until, Event::GatewayTimeout(ordinal));
             }
             Admission::Refused => {
@@ -104,7 +104,7 @@ impl World<'_> {
     pub(super) fn release_held(&mut self) {
         while self.ingress.router.has_endpoint() {
             let Some(ordinal) = self.ingress.gateway.release() else { return };
-            self.totals.backlog.let_go();
+            self.totals.backlog.let_go(self.now);
             self.route(ordinal);
         }
     }
@@ -137,7 +137,7 @@ impl World<'_> {
             }
             Stage::Held => {
                 self.ingress.gateway.withdraw(ordinal);
-                self.totals.backlog.let_go();
+                self.totals.backlog.let_go(self.now);
             }
             Stage::Answered { served, .. } => got = served,
             Stage::Capped | Stage::InTransit { .. } | Stage::GivenUp { .. } => {}
@@ -149,7 +149,7 @@ impl World<'_> {
     pub(super) fn gateway_timeout(&mut self, ordinal: u64) {
         let held = self.clients.flights.get_mut(ordinal).is_some_and(|flight| flight.stage == Stage::Held);
         if held && self.ingress.gateway.withdraw(ordinal) {
-            self.totals.backlog.let_go();
+            self.totals.backlog.let_go(self.now);
             self.end_flight(ordinal, Fate::Refused, "hold_timeout", Served::default());
         }
     }
@@ -157,7 +157,7 @@ impl World<'_> {
     /// The client is done with a request and sends the next one that its cap held back.
     pub(super) fn client_done(&mut self, source: u16) {
         if let Some(next) = self.clients.done(source) {
-            self.totals.backlog.let_go();
+            self.totals.backlog.let_go(self.now);
             self.send(next);
         }
     }
@@ -190,7 +190,7 @@ impl World<'_> {
         if let Some(pod) = pod {
             self.ingress.router.done(pod);
         }
-        if self.clients.is_capped(source) {
+        if self.clients.leaves(source) {
             self.queue.push(self.now, Event::ClientDone { source, request });
         }
     }

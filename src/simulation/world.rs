@@ -16,7 +16,7 @@ use crate::random::Streams;
 use crate::serving::engine::Output;
 use crate::serving::gateway::Gateway;
 use crate::serving::router::Router;
-use crate::units::{SimTime, UnixMillis};
+use crate::units::SimTime;
 use std::ops::ControlFlow;
 
 /// `progress` is asked at least once in so many events.
@@ -31,8 +31,6 @@ pub struct World<'a> {
     /// Requests due after this instant do not exist.
     pub(super) end: SimTime,
     drain: bool,
-    /// The wall clock at t = 0.
-    pub(super) epoch: UnixMillis,
     pub(super) queue: EventQueue,
 
     pub(super) clients: Clients,
@@ -60,7 +58,6 @@ impl<'a> World<'a> {
             now: SimTime::ZERO,
             end: SimTime::ZERO + setup.duration,
             drain: setup.drain,
-            epoch: setup.epoch,
             queue: EventQueue::default(),
             clients: Clients::new(setup.workload, SimTime::ZERO + setup.warmup),
             ingress: Ingress {
@@ -95,7 +92,7 @@ impl<'a> World<'a> {
     ) -> Result<ControlFlow<()>, Problem> {
         let mut unheard = 0;
         while let Some(at) = self.queue.next_time() {
-            if at > self.end && !(self.drain && self.clients.flights.len() > 0) {
+            if at > self.end && !(self.drains() && at <= SimTime::HORIZON) {
                 break;
             }
             let Some((at, event)) = self.queue.pop() else { break };
@@ -111,6 +108,11 @@ impl<'a> World<'a> {
         }
         self.finish();
         Ok(ControlFlow::Continue(()))
+    }
+
+    /// Whether the run goes on after its end, for requests without a fate.
+    fn drains(&self) -> bool {
+        self.drain && self.clients.flights.len() > 0
     }
 
     /// One event: who acts on it.
@@ -143,7 +145,7 @@ impl<'a> World<'a> {
         self.now = if self.drain { self.now.max(self.end) } else { self.end };
         self.last_tick();
         self.warn_about_triggers();
-        self.warn_about_pods_without_gpus();
+        self.warn_about_capacity();
         self.end_all_flights();
         for pod in self.fleet.live_ordinals() {
             self.close_pod(pod);

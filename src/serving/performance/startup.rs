@@ -212,6 +212,8 @@ enum PhaseDraw {
 pub struct StartupPlan {
     /// The phases, in order.
     pub phases: Vec<(StartupPhase, SimDuration)>,
+    /// From the assignment to a node until the container runs.
+    pub running_after: SimDuration,
     /// From the assignment to a node until the engine answers.
     pub serving_after: SimDuration,
     /// From the assignment to a node until a readiness probe finds that it does.
@@ -297,6 +299,14 @@ impl StartupSpec {
     }
 }
 
+impl StartupPlan {
+    /// No start at all: the pod has been there for long.
+    pub fn done() -> StartupPlan {
+        let none = SimDuration::ZERO;
+        StartupPlan { phases: Vec::new(), running_after: none, serving_after: none, ready_after: none }
+    }
+}
+
 impl Startup {
     /// Draws one pod's start. Each phase takes exactly one number from the stream, so that another time for one phase shifts
     /// no other's.
@@ -306,6 +316,7 @@ impl Startup {
         let container_start = sum(&phases[..2]);
         let serving_after = sum(&phases);
         StartupPlan {
+            running_after: container_start,
             serving_after,
             ready_after: capped(
                 u128::from(container_start.as_ps()) + self.probe_after(serving_after - container_start),

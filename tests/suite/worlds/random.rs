@@ -263,7 +263,11 @@ fn small() -> impl Strategy<Value = Small> {
                 let class = source.class.index(classes.len());
                 classes[class].groups = None;
             }
-            Small { seed, run, classes, sources, engine, plant, sensor, policy }
+            let mut world = Small { seed, run, classes, sources, engine, plant, sensor, policy };
+            // The replicas of the start need their nodes.
+            let needed = world.terms().initial_replicas.cast_unsigned().div_ceil(world.plant.pods_per_node);
+            world.plant.nodes.1 = world.plant.nodes.1.map(|most| most.max(needed));
+            world
         },
     )
 }
