@@ -7,6 +7,7 @@ use dryscale::scenario::{Draft, Inputs};
 use dryscale::simulation::World;
 use dryscale::simulation::record::{Fate, Recorder, RequestRecord};
 use std::io::Write;
+use std::ops::ControlFlow;
 use std::path::Path;
 use tempfile::NamedTempFile;
 
@@ -56,7 +57,9 @@ pub(crate) fn replay(recording: &Recording) -> Result<Latencies> {
     };
     let scenario = Draft::load(&inputs)?.scenario(&[])?;
     let mut observer = Observer::default();
-    World::new(scenario.setup(scenario.seed)?, &mut observer)?.run(&mut |_| ())?;
+    let world = World::new(scenario.setup(scenario.seed)?, &mut observer)?;
+    // Nobody breaks it off.
+    let _ = world.run(&mut |_| ControlFlow::Continue(()))?;
     let (finished, sent) = (observer.latencies.requests(), recording.requests.len());
     if finished != sent || observer.unfinished > 0 {
         bail!("{finished} of {sent} requests finished, {} did not", observer.unfinished);

@@ -22,7 +22,7 @@ pub fn seeds(first: u64, n: u32) -> Vec<u64> {
 /// Runs the world with `settings` once for each of `seeds`, on the threads of the current rayon pool.
 ///
 /// `listener` hears the records of the first seed. The answer is the same on any number of threads. `None`: somebody
-/// asked to stop before the last run began.
+/// asked to stop before the last run ended.
 ///
 /// # Errors
 /// The failure of the first of `seeds`, in their order, that failed.
@@ -39,9 +39,10 @@ pub fn repeat<W: Worlds + ?Sized>(
         .into_par_iter()
         .with_max_len(1)
         .filter(|_| !stop.asked())
-        .map(|(seed, listener)| worlds::score(worlds, settings, seed, listener))
-        .collect::<Vec<Result<Summary, RunError<W::Error>>>>();
-    let summaries = summaries.into_iter().collect::<Result<Vec<Summary>, RunError<W::Error>>>()?;
+        .map(|(seed, listener)| worlds::score(worlds, settings, seed, stop, listener))
+        .collect::<Vec<Result<Option<Summary>, RunError<W::Error>>>>();
+    let summaries = summaries.into_iter().filter_map(Result::transpose);
+    let summaries = summaries.collect::<Result<Vec<Summary>, RunError<W::Error>>>()?;
     Ok(if summaries.len() == seeds.len() { Answer::of(&summaries) } else { None })
 }
 

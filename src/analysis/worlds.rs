@@ -4,6 +4,7 @@ use super::grid::Setting;
 use super::score::{Score, Scoring};
 use crate::simulation::record::{Fan, Recorder};
 use crate::simulation::summary::Summary;
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -23,11 +24,18 @@ pub trait Worlds: Sync {
     /// Whatever cannot be as the user gave it.
     fn scoring(&self, settings: &[Setting]) -> Result<Scoring, Self::Error>;
 
-    /// Runs the world to its end, which hands all records to `recorder`.
+    /// Runs the world to its end, which hands all records to `recorder`. It breaks where `stop` asks for it on the way: what
+    /// `recorder` heard is then no run.
     ///
     /// # Errors
     /// What only shows on the way, such as a malformed line in a trace.
-    fn run(&self, settings: &[Setting], seed: u64, recorder: &mut dyn Recorder) -> Result<(), Self::Error>;
+    fn run(
+        &self,
+        settings: &[Setting],
+        seed: u64,
+        stop: &Stop,
+        recorder: &mut dyn Recorder,
+    ) -> Result<ControlFlow<()>, Self::Error>;
 }
 
 /// Why a run gave no summary.
@@ -66,22 +74,23 @@ impl Bug {
 }
 
 /// Runs one world and scores it; `listener` hears all records too. A panic is caught, so that it takes no other run
-/// with it; what `listener` then holds is of no use.
+/// with it; what `listener` then holds is of no use. `None`: `stop` asked to give the run up.
 pub(super) fn score<W: Worlds + ?Sized>(
     worlds: &W,
     settings: &[Setting],
     seed: u64,
+    stop: &Stop,
     listener: Option<&mut (dyn Recorder + Send)>,
-) -> Result<Summary, RunError<W::Error>> {
+) -> Result<Option<Summary>, RunError<W::Error>> {
     let run = AssertUnwindSafe(|| {
         let mut scoring = worlds.scoring(settings)?;
         scoring.provenance.seed = seed;
         let mut score = Score::new(scoring);
-        match listener {
-            Some(listener) => worlds.run(settings, seed, &mut Fan(vec![&mut score, listener]))?,
-            None => worlds.run(settings, seed, &mut score)?,
-        }
-        Ok(score.finish())
+        let ran = match listener {
+            Some(listener) => worlds.run(settings, seed, stop, &mut Fan(vec![&mut score, listener]))?,
+            None => worlds.run(settings, seed, stop, &mut score)?,
+        };
+        Ok(ran.is_continue().then(|| score.finish()))
     });
     catch_unwind(run).map(|outcome| outcome.map_err(RunError::Input)).unwrap_or_else(|panic| {
         let message = panic.downcast_ref::<String>().cloned();
@@ -91,7 +100,7 @@ pub(super) fn score<W: Worlds + ?Sized>(
     })
 }
 
-/// Asks that no more runs begin, as Ctrl-C does. Runs that have begun go on to their end.
+/// Asks that no more runs begin, as Ctrl-C does, and that those that have begun are given up.
 #[derive(Debug, Default)]
 pub struct Stop(AtomicBool);
 

@@ -71,17 +71,44 @@ fn nanoseconds(number: &str, unit_ns: u128) -> Option<u128> {
 
 /// `serde(with)` for durations that a user writes as Go does.
 pub(crate) mod duration_text {
+    use crate::random::distribution::Seconds;
     use crate::units::SimDuration;
-    use serde::{Deserialize, Deserializer, Serializer, de};
+    use serde::de::{Error, Visitor};
+    use serde::{Deserializer, Serializer};
+    use std::fmt;
 
     pub(crate) fn serialize<S: Serializer>(duration: &SimDuration, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&format_args!("{}ns", duration.as_ps() / 1_000))
     }
 
+    /// Go's text, as the flag takes it, or any other duration of ours.
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SimDuration, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        super::parse_duration(&text)
-            .ok_or_else(|| de::Error::custom(format!("`{text}` is no duration; write it as 15s or 1m30s")))
+        deserializer.deserialize_any(DurationVisitor)
+    }
+
+    struct DurationVisitor;
+
+    impl Visitor<'_> for DurationVisitor {
+        type Value = SimDuration;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a duration such as \"15s\" or \"1m30s\", or a number of seconds")
+        }
+        fn visit_str<E: Error>(self, text: &str) -> Result<SimDuration, E> {
+            let go = super::parse_duration(text);
+            go.map_or_else(|| Seconds::parse(text).map(Seconds::duration).map_err(E::custom), Ok)
+        }
+        fn visit_f64<E: Error>(self, seconds: f64) -> Result<SimDuration, E> {
+            let duration = SimDuration::from_secs_f64(seconds);
+            duration
+                .ok_or_else(|| E::custom(format!("{seconds} is not a number of seconds from 0 to 106 days")))
+        }
+        fn visit_i64<E: Error>(self, seconds: i64) -> Result<SimDuration, E> {
+            self.visit_f64(seconds as f64)
+        }
+        fn visit_u64<E: Error>(self, seconds: u64) -> Result<SimDuration, E> {
+            self.visit_f64(seconds as f64)
+        }
     }
 }
 

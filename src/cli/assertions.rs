@@ -25,19 +25,26 @@ impl Assertions {
         Assertions { assertions }
     }
 
+    /// These, and those of a gate.
+    pub(super) fn and(mut self, gate: &[Assertion]) -> Self {
+        self.assertions.extend_from_slice(gate);
+        self
+    }
+
     /// Refuses keys that no summary of such a run has, before it begins: a typing mistake should not cost a run.
     pub(super) fn check(&self, scoring: Scoring) -> Result<(), Failure> {
         let Some(empty) = Answer::of(&[Score::new(scoring).finish()]) else { return Ok(()) };
         self.assertions.iter().try_for_each(|assertion| evaluate(assertion, &empty).map(drop))
     }
 
-    /// Says on stderr which assertions failed.
-    pub(super) fn judge(&self, answer: &Answer) -> Result<ExitStatus, Failure> {
+    /// Says on stderr which assertions failed for `whom`: of a sweep, a point.
+    pub(super) fn judge(&self, answer: &Answer, whom: Option<&str>) -> Result<ExitStatus, Failure> {
         let mut status = ExitStatus::Done;
         for assertion in &self.assertions {
             let outcome = evaluate(assertion, answer)?;
             if !outcome.holds {
-                output::talk(&format!("assertion failed: {assertion}, but it is {}", outcome.actual));
+                let whom = whom.map(|whom| format!("{whom}: ")).unwrap_or_default();
+                output::talk(&format!("{whom}assertion failed: {assertion}, but it is {}", outcome.actual));
                 status = ExitStatus::Failed;
             }
         }

@@ -1,13 +1,15 @@
 //! `dryscale export`: the ScaledObject of a policy, ready to apply, with a comment that says what was found.
 
 use super::options::ExportOptions;
-use super::sweep::EXPERIMENT;
+use super::sweep::{SWEEP, first_point, grids};
+use super::worlds::{DraftWorlds, sweep_failure};
 use super::{ExitStatus, Failure, output};
-use crate::analysis::Ranking;
+use crate::analysis::{self, Plan, Ranking};
 use crate::problem::Problem;
 use crate::report::results::{self, Row};
-use crate::scenario::{self, Draft, InputError, Inputs, SIZE_MAX_BYTES, Scenario, SourceText};
+use crate::scenario::{Draft, InputError, Inputs, SIZE_MAX_BYTES, Scenario, SourceText};
 use std::path::Path;
+use std::sync::Arc;
 
 /// Runs the command.
 pub(super) fn run(options: &ExportOptions) -> Result<ExitStatus, Failure> {
@@ -48,22 +50,52 @@ fn export_best(options: &ExportOptions, results: &Path) -> Result<String, Failur
     let rows: Vec<Row> = rows.into_iter().filter(|row| !is_fixed(&row.policy)).collect();
     let ranking = Ranking::of(&rows.iter().map(Row::standing).collect::<Vec<_>>());
     let Some(best) = ranking.best().map(|best| &rows[best]) else {
-        let problem = Problem::whole("no policy of this sweep has a result that can be exported");
-        let help = "look at the column `error`; a fixed fleet (`static:N`) has no ScaledObject";
-        return Err(in_results(problem.help(help)).into());
+        return Err(in_results(nothing_to_recommend(&rows, &ranking)).into());
     };
     let runner_up = ranking.runner_up().map(|second| &rows[second]);
-    let beside = results.with_file_name(EXPERIMENT);
-    let experiment = options.experiment.clone().unwrap_or_else(|| beside.display().to_string());
-    let draft = Draft::load(&Inputs {
-        experiment: Some(experiment),
-        settings: options.overrides.clone(),
-        ..Inputs::default()
-    })?;
-    let settings =
-        best.settings.iter().map(|(key, value)| scenario::Setting::parse(&format!("{key}={value}")));
-    let scenario = draft.scenario(&settings.collect::<Result<Vec<_>, _>>()?)?;
+    let scenario = simulated(results, best, &options.overrides)?;
     Ok(scenario.policy.to_yaml(&findings(&scenario, best, runner_up, rows.len()))?)
+}
+
+/// A policy that misses the SLO is not recommended by silence.
+fn nothing_to_recommend(rows: &[Row], ranking: &Ranking) -> Problem {
+    let nearest = ranking.order.first().map(|&first| &rows[first]).filter(|row| row.error.is_none());
+    let Some(nearest) = nearest else {
+        let problem = Problem::whole("no policy of this sweep has a result that can be exported");
+        return problem.help("look at the column `error`; a fixed fleet (`static:N`) has no ScaledObject");
+    };
+    let settings = nearest.settings.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>();
+    let problem = Problem::whole("no policy of this sweep meets the SLO, so there is none to recommend");
+    problem.help(format!("the nearest is {} ({})", nearest.policy, settings.join(", ")))
+}
+
+/// The scenario of a point, from what the sweep was run with. Files that have changed since give another point: such a
+/// policy was not simulated, and is refused.
+fn simulated(results: &Path, row: &Row, overrides: &[String]) -> Result<Arc<Scenario>, Failure> {
+    let kept = SourceText::read(&results.with_file_name(SWEEP))?;
+    let inputs: Inputs = serde_json::from_str(kept.text()).map_err(|error| {
+        InputError::in_file(kept.name(), Problem::whole(format!("not what a sweep wrote: {error}")))
+    })?;
+    let draft = Draft::load(&inputs)?;
+    let grids = grids(&draft)?;
+    let worlds = DraftWorlds::new(draft);
+    let base = worlds.scenario(&first_point(&grids))?;
+    let seeds = analysis::seeds(base.seed, base.repetitions);
+    let plan = Plan::new(&worlds, &grids, seeds).map_err(sweep_failure)?;
+    let Some(point) = plan.points.iter().find(|point| point.id.to_string() == row.id) else {
+        let problem = Problem::whole(
+            "the sweep's files have changed since it was run, so this policy was not simulated",
+        );
+        let problem = problem.help("run the sweep again");
+        return Err(InputError::in_file(&results.display().to_string(), problem).into());
+    };
+    if overrides.is_empty() {
+        return Ok(worlds.scenario(&point.settings)?);
+    }
+    // What is overridden on top, such as the namespace, is the user's own.
+    let settings = [inputs.settings.clone(), overrides.to_vec()].concat();
+    let worlds = DraftWorlds::new(Draft::load(&Inputs { settings, ..inputs })?);
+    Ok(worlds.scenario(&point.settings)?)
 }
 
 /// The comment above an exported manifest, line by line.
@@ -76,9 +108,6 @@ fn findings(scenario: &Scenario, best: &Row, runner_up: Option<&Row>, points: us
     ];
     let changed = best.settings.iter().filter(|(key, value)| key != "policy" && !value.is_empty());
     lines.extend(changed.map(|(key, value)| format!("  with {key} = {value}")));
-    if best.met != Some(true) {
-        lines.push("  It does not meet the SLO; no policy of the sweep does.".to_owned());
-    }
     if let Some(second) = runner_up {
         let settings =
             second.settings.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>();

@@ -4,6 +4,7 @@
 
 mod assertions;
 mod export;
+mod interrupt;
 mod options;
 mod output;
 mod progress;

@@ -90,9 +90,10 @@ pub enum Format {
 /// `dryscale simulate`.
 #[derive(Args, Clone, Debug)]
 pub struct SimulateOptions {
-    /// Policy: TOML, a ScaledObject YAML, `-` (stdin), a shipped name (`queue-threshold-2`), or `static:N`.
+    /// Policy: TOML, a ScaledObject YAML, `-` (stdin), a shipped name (`queue-threshold-2`), or `static:N`. Left out: the
+    /// experiment's own.
     #[arg(long, value_name = "FILE|NAME|static:N")]
-    pub policy: String,
+    pub policy: Option<String>,
     /// The world.
     #[command(flatten)]
     pub world: WorldOptions,
@@ -141,10 +142,10 @@ pub struct ExportOptions {
     #[arg(long, value_name = "FILE|NAME")]
     pub policy: Option<String>,
     /// Export the best policy of a sweep's results.csv.
-    #[arg(long, value_name = "RESULTS.CSV")]
+    #[arg(long, value_name = "RESULTS.CSV", conflicts_with = "policy")]
     pub best: Option<PathBuf>,
-    /// Experiment whose `[target]` names namespace and deployment; with --best, the sweep's own.
-    #[arg(long, value_name = "FILE|NAME")]
+    /// Experiment whose `[target]` names namespace and Deployment of a policy that does not; --best has the sweep's.
+    #[arg(long, value_name = "FILE|NAME", conflicts_with = "best")]
     pub experiment: Option<String>,
     /// Override a setting by its absolute key, such as `target.namespace=prod`; repeatable.
     #[arg(long = "set", value_name = "KEY=VALUE")]

@@ -4,8 +4,8 @@ use super::assertions::Assertions;
 use super::options::{Format, SimulateOptions, WorldOptions};
 use super::progress::Bar;
 use super::worlds::{DraftWorlds, run_failure, scoring};
-use super::{ExitStatus, Failure, output};
-use crate::analysis::{self, Answer, Bounds, ClassTargets, Stop, Timeline};
+use super::{ExitStatus, Failure, interrupt, output};
+use crate::analysis::{self, Answer, Bounds, ClassTargets, Timeline};
 use crate::report::{self, Folder, Screen};
 use crate::scenario::{Draft, Inputs, Rule, Scenario, SourceText};
 use crate::simulation::record::{
@@ -20,7 +20,7 @@ const STDIN_MAX_BYTES: u64 = crate::scenario::SIZE_MAX_BYTES + 1;
 /// Runs the command.
 pub(super) fn run(options: &SimulateOptions) -> Result<ExitStatus, Failure> {
     let assertions = Assertions::parse(&options.assertions)?;
-    let draft = Draft::load(&inputs(&options.world, Some(&options.policy))?)?;
+    let draft = Draft::load(&inputs(&options.world, options.policy.as_deref())?)?;
     let scenario = draft.scenario(&[])?;
     let progress = Arc::new(AtomicU64::new(0));
     let (simulated, bar) = (Arc::clone(&progress), bar_of(&scenario));
@@ -28,23 +28,28 @@ pub(super) fn run(options: &SimulateOptions) -> Result<ExitStatus, Failure> {
         bar.at(simulated.fetch_max(now.as_millis(), Ordering::Relaxed).max(now.as_millis()));
     });
     let scenario = worlds.scenario(&[])?;
+    let assertions = assertions.and(&scenario.gate.assertions);
     assertions.check(scoring(&scenario)?)?;
     let seeds = analysis::seeds(scenario.seed, scenario.repetitions);
     let mut listener = Listener { timeline: Timeline::new(), folder: folder(options, &scenario)? };
+    let stop = interrupt::on_ctrl_c();
     let answer = in_pool(options.world.world.threads, || {
-        analysis::repeat(&worlds, &[], &seeds, &Stop::new(), Some(&mut listener))
+        analysis::repeat(&worlds, &[], &seeds, &stop, Some(&mut listener))
     })?;
-    let answer = answer.map_err(|error| run_failure(error, &command(options)))?;
-    // `None` only where somebody asked to stop, and nobody can.
-    let Some(answer) = answer else { return Ok(ExitStatus::Failed) };
+    let Some(answer) = answer.map_err(|error| run_failure(error, &command(options)))? else {
+        output::talk("interrupted: nothing was written");
+        return Ok(ExitStatus::Failed);
+    };
     if let Some(folder) = listener.folder.take() {
         folder.finish(&answer).map_err(Failure::Problem)?;
     }
     match options.format {
         Format::Json => output::data(&report::summary_json(&answer))?,
-        Format::Text => output::data(&screen(&scenario, &answer, &listener.timeline, &options.policy)?)?,
+        Format::Text => {
+            output::data(&screen(&scenario, &answer, &listener.timeline, options.policy.as_deref())?)?
+        }
     }
-    assertions.judge(&answer)
+    assertions.judge(&answer, None)
 }
 
 /// The names of the command line, for the scenario.
@@ -91,7 +96,8 @@ fn folder(options: &SimulateOptions, scenario: &Scenario) -> Result<Option<Folde
 /// The command that runs the same world again, up to seed and settings.
 fn command(options: &SimulateOptions) -> String {
     let world = &options.world.world;
-    let mut words = vec![format!("dryscale simulate --policy {}", options.policy)];
+    let mut words = vec!["dryscale simulate".to_owned()];
+    words.extend(options.policy.iter().map(|policy| format!("--policy {policy}")));
     words.extend(options.world.experiment.iter().map(|name| format!("--experiment {name}")));
     words.extend(world.model.iter().map(|name| format!("--model {name}")));
     words.extend(world.trace.iter().map(|path| format!("--trace {}", path.display())));
@@ -106,7 +112,7 @@ fn screen(
     scenario: &Scenario,
     answer: &Answer,
     timeline: &Timeline,
-    policy: &str,
+    policy: Option<&str>,
 ) -> Result<String, Failure> {
     let classes: Vec<ClassTargets> = scoring(scenario)?.classes;
     let bounds = match &scenario.policy.rule {
@@ -117,9 +123,11 @@ fn screen(
         [scenario.policy.name.clone(), scenario.model_title(), format!("vLLM {}", scenario.release.name())];
     let next = [
         ("what instead", "dryscale sweep thresholds".to_owned()),
-        ("take it home", format!("dryscale export --policy {policy}")),
+        ("take it home", format!("dryscale export --policy {}", policy.unwrap_or_default())),
     ];
-    let next = if matches!(scenario.policy.rule, Rule::Static(_)) { &next[..1] } else { &next[..] };
+    // A fixed fleet has nothing to export, and a policy from stdin or inside an experiment no name to export it by.
+    let exported = policy.is_some_and(|name| name != "-") && !matches!(scenario.policy.rule, Rule::Static(_));
+    let next = if exported { &next[..] } else { &next[..1] };
     let screen = Screen {
         title: &title,
         answer,

@@ -5,36 +5,49 @@ use super::options::{Format, SweepOptions, WorldOptions};
 use super::progress::Bar;
 use super::simulate::inputs;
 use super::worlds::{DraftWorlds, bug_report, scoring, sweep_failure};
-use super::{ExitStatus, Failure, output};
-use crate::analysis::{self, Axis, Journal, Plan, Ranking, Stop, Swept};
+use super::{ExitStatus, Failure, interrupt, output};
+use crate::analysis::{self, Axis, Journal, Plan, PointResult, Ranking, Swept};
 use crate::problem::Problem;
 use crate::report;
-use crate::scenario::{Draft, GateOf, InputError, Origin, SourceText};
+use crate::scenario::{Draft, GateOf, InputError};
 use std::path::Path;
-use std::sync::Arc;
 
 /// What the folder of a sweep holds.
 pub(super) const RESULTS: &str = "results.csv";
-/// A copy of the experiment, for `export --best`.
-pub(super) const EXPERIMENT: &str = "experiment.toml";
+/// What the sweep was run with, for `export --best`.
+pub(super) const SWEEP: &str = "sweep.json";
 
 /// Runs the command.
 pub(super) fn run(options: &SweepOptions) -> Result<ExitStatus, Failure> {
-    let draft = Draft::load(&inputs(&world(options), options.policy.as_deref())?)?;
-    let grids = grids(&draft, &options.experiment)?;
-    let experiment = Arc::clone(draft.source());
+    let inputs = inputs(&world(options), options.policy.as_deref())?;
+    let draft = Draft::load(&inputs)?;
+    let grids = grids(&draft)?;
     let worlds = DraftWorlds::new(draft);
     let base = worlds.scenario(&first_point(&grids))?;
     Assertions::of(base.gate.assertions.clone()).check(scoring(&base)?)?;
+    base.check_traces()?;
+    if options.policy.is_some() && grids.iter().flatten().any(|axis| axis.key == "policy") {
+        output::talk("note: [sweep] names policies itself; --policy is for the grids that name none");
+    }
     let seeds = analysis::seeds(base.seed, base.repetitions);
     let plan = Plan::new(&worlds, &grids, seeds).map_err(sweep_failure)?;
     let results = options.out.join(RESULTS);
     prepare_folder(&options.out, &results)?;
     let mut journal =
         Journal::open(&Journal::beside(&results), &plan, options.resume).map_err(Failure::Problem)?;
-    let swept = run_points(&plan, &worlds, &mut journal, options)?;
+    let swept = match run_points(&plan, &worlds, &mut journal, options) {
+        Ok(swept) if !swept.results.is_empty() => swept,
+        other => {
+            leave_nothing(journal, &options.out);
+            other?;
+            output::talk("interrupted: no point was finished, nothing was written");
+            return Ok(ExitStatus::Failed);
+        }
+    };
     let ranking = swept.ranking();
-    report::replace(&options.out.join(EXPERIMENT), experiment.text().as_bytes()).map_err(Failure::Problem)?;
+    // A struct of texts and numbers has a JSON.
+    let kept = serde_json::to_string_pretty(&inputs.absolute()).unwrap_or_default();
+    report::replace(&options.out.join(SWEEP), kept.as_bytes()).map_err(Failure::Problem)?;
     report::replace(&results, report::results::write(&plan, &swept).as_bytes()).map_err(Failure::Problem)?;
     match options.format {
         Format::Json => output::data(&report::sweep_json(&plan, &swept, &ranking))?,
@@ -51,7 +64,7 @@ pub(super) fn run(options: &SweepOptions) -> Result<ExitStatus, Failure> {
         return Ok(ExitStatus::Failed);
     }
     journal.remove().map_err(Failure::Problem)?;
-    judge(&base.gate.assertions, base.gate.of, &swept, &ranking)
+    judge(&base.gate.assertions, base.gate.of, &plan, &swept, &ranking)
 }
 
 fn world(options: &SweepOptions) -> WorldOptions {
@@ -59,12 +72,11 @@ fn world(options: &SweepOptions) -> WorldOptions {
 }
 
 /// The grids of `[sweep]`, as `analysis` takes them.
-fn grids(draft: &Draft, experiment: &str) -> Result<Vec<Vec<Axis>>, Failure> {
+pub(super) fn grids(draft: &Draft) -> Result<Vec<Vec<Axis>>, Failure> {
     let Some(sweep) = draft.sweep() else {
-        let source = SourceText::new("experiment", experiment);
         let problem = Problem::whole("this experiment has no [sweep], so there is nothing to vary")
             .help("add `[sweep]` with a key and its values, or run `dryscale simulate`");
-        return Err(InputError::at(&Origin::whole(&source), problem).into());
+        return Err(InputError::in_file(draft.source().name(), problem).into());
     };
     let axes = |grid: &Vec<crate::scenario::Axis>| {
         grid.iter().map(|axis| Axis { key: axis.key.clone(), values: axis.values() }).collect()
@@ -73,7 +85,7 @@ fn grids(draft: &Draft, experiment: &str) -> Result<Vec<Vec<Axis>>, Failure> {
 }
 
 /// Gate, seeds and currency are read from the first point's world.
-fn first_point(grids: &[Vec<Axis>]) -> Vec<analysis::Setting> {
+pub(super) fn first_point(grids: &[Vec<Axis>]) -> Vec<analysis::Setting> {
     let first =
         |axis: &Axis| Some(analysis::Setting { key: axis.key.clone(), value: axis.values.first()?.clone() });
     grids.first().into_iter().flatten().filter_map(first).collect()
@@ -81,8 +93,19 @@ fn first_point(grids: &[Vec<Axis>]) -> Vec<analysis::Setting> {
 
 /// Finds out before the work starts whether its results can be written.
 fn prepare_folder(folder: &Path, results: &Path) -> Result<(), Failure> {
-    std::fs::create_dir_all(folder).map_err(|error| Failure::io(folder.display().to_string(), error))?;
+    std::fs::create_dir_all(folder).map_err(|error| {
+        let problem = Problem::whole(format!("cannot write {}: {error}", folder.display()));
+        Failure::Problem(problem.help("choose another --out"))
+    })?;
     report::results::may_replace(results).map_err(Failure::Problem)
+}
+
+/// A journal without a point is of no use to anybody.
+fn leave_nothing(journal: Journal, folder: &Path) {
+    if journal.finished() == 0 && journal.remove().is_ok() {
+        // Fails where the folder holds something else, which is then not ours.
+        let _ = std::fs::remove_dir(folder);
+    }
 }
 
 fn run_points(
@@ -91,12 +114,7 @@ fn run_points(
     journal: &mut Journal,
     options: &SweepOptions,
 ) -> Result<Swept, Failure> {
-    let stop = Arc::new(Stop::new());
-    let asked = Arc::clone(&stop);
-    // Without the handler Ctrl-C still ends the program, and the journal keeps what is finished.
-    if ctrlc::set_handler(move || asked.ask()).is_err() {
-        output::talk("Ctrl-C cannot be caught here; what is finished is kept all the same");
-    }
+    let stop = interrupt::on_ctrl_c();
     let bar = Bar::new(plan.points.len() as u64, "{pos}/{len} points {wide_bar} {msg}");
     let threads = usize::from(options.world.threads.unwrap_or(0));
     let swept = analysis::sweep(plan, worlds, journal, threads, &stop, &|progress| bar.sweep(progress));
@@ -113,6 +131,7 @@ fn text(plan: &Plan, swept: &Swept, ranking: &Ranking, currency: &str, results: 
 fn judge(
     assertions: &[crate::scenario::Assertion],
     of: GateOf,
+    plan: &Plan,
     swept: &Swept,
     ranking: &Ranking,
 ) -> Result<ExitStatus, Failure> {
@@ -130,8 +149,11 @@ fn judge(
     }
     let mut status = ExitStatus::Done;
     for point in points {
-        let judged = match &swept.results[point].outcome {
-            Ok(answer) => gate.judge(answer)?,
+        let PointResult { point, outcome } = &swept.results[point];
+        let settings = plan.points[*point].settings.iter();
+        let name = settings.map(|setting| format!("{}={}", setting.key, setting.text())).collect::<Vec<_>>();
+        let judged = match outcome {
+            Ok(answer) => gate.judge(answer, Some(&name.join(", ")))?,
             Err(_) => ExitStatus::Failed,
         };
         if judged == ExitStatus::Failed {

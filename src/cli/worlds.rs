@@ -1,13 +1,14 @@
 //! The worlds of a command: a draft, the settings of a point, and a seed become a run.
 
 use super::Failure;
-use crate::analysis::{self, Bug, ClassTargets, RunError, Scoring, SweepError, Worlds};
+use crate::analysis::{self, Bug, ClassTargets, RunError, Scoring, Stop, SweepError, Worlds};
 use crate::scenario::{self, Draft, InputError, Scenario};
 use crate::simulation::World;
 use crate::simulation::record::Recorder;
 use crate::simulation::summary::Provenance;
 use crate::units::SimTime;
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Hears the simulated time of a run now and then.
@@ -80,13 +81,15 @@ impl Worlds for DraftWorlds {
         &self,
         settings: &[analysis::Setting],
         seed: u64,
+        stop: &Stop,
         recorder: &mut dyn Recorder,
-    ) -> Result<(), InputError> {
+    ) -> Result<ControlFlow<()>, InputError> {
         let scenario = self.scenario(settings)?;
         let mut progress = |now: SimTime| {
             if let Some(listener) = &self.listener {
                 listener(now);
             }
+            if stop.asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         World::new(scenario.setup(seed)?, recorder)
             .and_then(|world| world.run(&mut progress))

@@ -101,8 +101,12 @@ fn some_series(candidates: &[Candidate<'_>], read: &Read, counts: impl Fn(&Match
 fn never(query: &Query, read: &Read, candidates: &[Candidate<'_>]) -> Problem {
     let what =
         read.metric().map_or_else(|| "the metrics selected".to_owned(), |metric| format!("`{metric}`"));
-    let excludes = |matcher: &&Matcher| !some_series(candidates, read, |other| other.name == matcher.name);
-    let Some(guilty) = read.matchers.iter().find(excludes) else {
+    let alone = |matcher: &&Matcher| !some_series(candidates, read, |other| std::ptr::eq(other, *matcher));
+    let with_namesakes =
+        |matcher: &&Matcher| !some_series(candidates, read, |other| other.name == matcher.name);
+    let mut matchers = read.matchers.iter();
+    let guilty = matchers.clone().find(alone).or_else(|| matchers.find(with_namesakes));
+    let Some(guilty) = guilty else {
         let labels: Vec<&Matcher> =
             read.matchers.iter().filter(|matcher| matcher.name != METRIC_NAME).collect();
         let all: Vec<String> = labels.iter().map(ToString::to_string).collect();

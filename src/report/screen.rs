@@ -78,7 +78,8 @@ impl Screen<'_> {
             "Whether requests meet the SLO is not known: none has ended or is overdue.".to_owned()
         } else {
             let share = estimate::share(self.answer, "slo.attainment");
-            let worst = self.worst_latency().map(|text| format!("; {text}")).unwrap_or_default();
+            let worst = self.lost().or_else(|| self.worst_latency());
+            let worst = worst.map(|text| format!("; {text}")).unwrap_or_default();
             format!("{share} of requests met the SLO ({}){worst}.", self.targeted_share())
         };
         wrap(WIDTH, "  ", " ", &words(&text))
@@ -102,6 +103,19 @@ impl Screen<'_> {
                 each.collect::<Vec<_>>().join(", ")
             }
         }
+    }
+
+    /// The requests that were lost, where they alone can be why the SLO is missed: those that were served are in time.
+    fn lost(&self) -> Option<String> {
+        let in_time = |metric: &Metric| {
+            let p95 = self.answer.number(&format!("{}.p95", metric.key));
+            let targets = self.targets(metric);
+            p95.is_none_or(|p95| targets.iter().all(|target| p95 <= target.as_secs_f64()))
+        };
+        if self.answer.truth("slo.met") != Some(false) || !METRICS.iter().all(in_time) {
+            return None;
+        }
+        self.requests(&["aborted", "killed", "refused"])
     }
 
     /// The latency whose target is missed most, against it. Where classes differ, no one target can be named.
@@ -286,7 +300,10 @@ fn given(target: SimDuration) -> String {
 pub fn sentence(verdict: &Verdict, duration_s: f64) -> String {
     let changed = |n: f64| counted(n, "change of size", "changes of size");
     let all_along = |n: f64| format!("{} all along", counted(n, "replica", "replicas"));
-    let waited = |n: f64| format!("up to {} waited", counted(n, "request", "requests"));
+    let waited = |before: &str, n: f64| match n {
+        0.0 => String::new(),
+        n => format!(", {before} up to {} waited", counted(n, "request", "requests")),
+    };
     match *verdict {
         Verdict::Idle => format!("Nothing arrived: there was no request in {}.", spoken(duration_s)),
         Verdict::Saws { changes, reversals, every_s } => format!(
@@ -305,16 +322,16 @@ pub fn sentence(verdict: &Verdict, duration_s: f64) -> String {
             format!("It is overloaded: at its maximum of {size} for {} of the time{rest}.", percent(share))
         }
         Verdict::TooSmall { replicas, longest_queue } => {
-            format!("It is too small: {}, and {}.", all_along(replicas), waited(longest_queue))
+            format!("It is too small: {}{}.", all_along(replicas), waited("and", longest_queue))
         }
         Verdict::NeverScales { replicas, longest_queue } => {
-            format!("It never scales: {}, while {}.", all_along(replicas), waited(longest_queue))
+            format!("It never scales: {}{}.", all_along(replicas), waited("while", longest_queue))
         }
         Verdict::ReactsLate { after_s } => {
             format!("It reacts late: capacity came {} after the load's step.", spoken(after_s))
         }
         Verdict::FallsShort { changes, longest_queue } => {
-            format!("It falls short: {}, and {}.", changed(changes), waited(longest_queue))
+            format!("It falls short: {}{}.", changed(changes), waited("and", longest_queue))
         }
         Verdict::HasRoom { running, ready } => format!(
             "It is over-provisioned: {} requests ran on each of {} ready replicas on average.",

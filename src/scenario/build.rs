@@ -5,10 +5,10 @@ use super::input_error::InputError;
 use super::policy::Rule;
 use super::source_text::SourceText;
 use super::world::Scenario;
-use crate::autoscaling::keda::{Annotations, KedaOperator, PrometheusTrigger, validate};
+use crate::autoscaling::keda::{Annotations, KedaOperator, PrometheusTrigger, ScaledObjectSpec, validate};
 use crate::monitoring::kube_state_metrics;
 use crate::monitoring::never_match::{self, Exposed};
-use crate::monitoring::promql::{Query, QueryOptions};
+use crate::monitoring::promql::{Query, QueryOptions, Read};
 use crate::monitoring::series::Retention;
 use crate::monitoring::vllm_metrics::{MetricsRelease, Schema};
 use crate::problem::Problem;
@@ -17,7 +17,7 @@ use crate::serving::nodes::Nodes;
 use crate::simulation::{
     Autoscaling, EngineSetup, KedaSetup, MonitoringSetup, RequestPath, ServingSetup, Setup, Target,
 };
-use crate::units::{SimDuration, SimTime};
+use crate::units::{Replicas, SimDuration, SimTime};
 use crate::workload::Class;
 use std::sync::Arc;
 
@@ -100,9 +100,14 @@ impl Scenario {
         self.cost.price_per_gpu_hour.unwrap_or(self.model.price.per_gpu_hour)
     }
 
-    /// A currency's sign or code.
+    /// What goes before an amount: the currency's sign, or its code.
     pub fn currency(&self) -> &str {
-        self.cost.currency.as_deref().unwrap_or("$")
+        self.cost.currency.as_deref().unwrap_or(match self.model.price.currency.as_str() {
+            "USD" => "$",
+            "EUR" => "€",
+            "GBP" => "£",
+            other => other,
+        })
     }
 
     /// Whether nodes are billed, not the GPUs of pods.
@@ -117,6 +122,19 @@ impl Scenario {
         let publisher = &self.model.architecture.publisher;
         let name = publisher.rsplit('/').next().unwrap_or(publisher);
         format!("{name} on {times}{}", self.model.gpu.name)
+    }
+
+    /// What a careful colleague would say about scaling to zero.
+    fn zero_warning(spec: &ScaledObjectSpec, queries: &[Query]) -> Option<String> {
+        let smallest = spec.idle_replica_count.map_or(spec.min_replicas(), Replicas);
+        let from_pods = |query: &Query| {
+            let metric = |read: &Read| read.metric().is_some_and(|metric| metric.starts_with("vllm:"));
+            !query.reads().is_empty() && query.reads().iter().all(metric)
+        };
+        (smallest == Replicas::ZERO && queries.iter().all(from_pods)).then(|| {
+            "at zero replicas nothing scales up again: every trigger reads metrics that only a running pod exposes"
+                .to_owned()
+        })
     }
 
     /// The release of vLLM whose metric names are exposed.
@@ -158,6 +176,7 @@ impl Scenario {
         for (index, trigger) in operator.triggers().iter().enumerate() {
             queries.push(self.query(index, trigger, target, schema, warnings)?);
         }
+        warnings.extend(Self::zero_warning(spec, &queries));
         Ok(Autoscaling::Keda(Box::new(KedaSetup {
             polling_interval: spec.polling_interval(),
             query_latency: self.monitoring.query_latency.duration(),
@@ -212,12 +231,16 @@ impl Scenario {
     }
 
     /// The texts that the run was made from, by role, for copies beside its results.
-    pub fn texts(&self) -> [(&'static str, &Arc<SourceText>); 3] {
-        [
+    pub fn texts(&self) -> Vec<(&'static str, &Arc<SourceText>)> {
+        let mut texts = vec![
             ("policy", self.policy.source()),
             ("experiment", &self.sources.experiment),
             ("model", &self.sources.model),
-        ]
+        ];
+        if !self.sources.settings.text().is_empty() {
+            texts.push(("settings", &self.sources.settings));
+        }
+        texts
     }
 }
 

@@ -24,8 +24,19 @@ impl DataFiles {
     /// Opens the file called `name`.
     pub(super) fn open(&self, name: &str) -> Result<Box<dyn BufRead + Send>, Problem> {
         let path = self.path(name);
+        // Asked before it is opened: opening a pipe that nobody writes to would wait for ever.
+        match path.metadata() {
+            Ok(metadata) if metadata.is_dir() => {
+                return Err(Problem::whole(format!("`{name}` is a directory, not a file")));
+            }
+            Ok(metadata) if !metadata.is_file() => {
+                let problem = Problem::whole(format!("`{name}` is a pipe or a device, not a file"));
+                return Err(problem.help("write it to a file first: it is read several times"));
+            }
+            // Opening says why.
+            Ok(_) | Err(_) => {}
+        }
         match File::open(&path) {
-            Ok(_) if path.is_dir() => Err(Problem::whole(format!("`{name}` is a directory, not a file"))),
             Ok(file) => Ok(Box::new(BufReader::with_capacity(1 << 16, file))),
             Err(error) => Err(Problem::whole(format!("`{name}` cannot be opened: {error}"))),
         }

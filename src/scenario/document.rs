@@ -127,7 +127,8 @@ impl Node {
             Value::Null => "null".to_owned(),
             Value::Bool(value) => format!("the boolean {value}"),
             Value::Integer(value) => format!("the number {value}"),
-            Value::Float(value) => format!("the number {value}"),
+            // With its point or exponent: `1.0` is not the whole number that it looks like without.
+            Value::Float(value) => format!("the number {value:?}"),
             Value::String(text) => format!("the string {text:?}"),
             Value::Array(_) => "a list".to_owned(),
             Value::Table(_) => "a table".to_owned(),

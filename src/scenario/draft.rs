@@ -19,7 +19,7 @@ use super::world::{Parts, Scenario};
 use crate::problem::Problem;
 use crate::serving::performance::Catalogue;
 use indexmap::IndexMap;
-use sha2::{Digest, Sha256};
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +28,10 @@ use std::time::Duration;
 const DEFAULT_EXPERIMENT: &str = "default";
 
 /// What the command line names. Every field may be left out.
-#[derive(Clone, Debug, Default)]
+///
+/// A sweep keeps it beside its results, so that an export finds the policy that was simulated.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Inputs {
     /// `--policy`: a file, a shipped name, `-` or `static:N`; it wins over the experiment's own.
     pub policy: Option<String>,
@@ -48,7 +51,8 @@ pub struct Inputs {
     pub drain: bool,
     /// Each `--set KEY=VALUE`, in their order.
     pub settings: Vec<String>,
-    /// What came on stdin, where `-` is named.
+    /// What came on stdin, where `-` is named. Not kept: whoever reads this later has another stdin.
+    #[serde(skip)]
     pub stdin: Option<Vec<u8>>,
 }
 
@@ -62,6 +66,8 @@ pub struct Draft {
     sweep: Option<Sweep>,
     policy: Option<Arc<SourceText>>,
     settings: Vec<Setting>,
+    /// All of them, as their copy beside the results has them.
+    settings_text: Arc<SourceText>,
     seed: Option<u64>,
     /// Hashes of what is the same for all scenarios.
     hashes: IndexMap<String, String>,
@@ -73,6 +79,30 @@ pub struct Draft {
     files: Arc<DataFiles>,
 }
 
+impl Inputs {
+    /// The same, with every name of a file as its absolute path: to be read from another folder later.
+    #[must_use]
+    pub fn absolute(&self) -> Inputs {
+        let path = |name: &String| {
+            let path = Path::new(name);
+            match std::path::absolute(path) {
+                Ok(absolute) if path.is_file() => absolute.display().to_string(),
+                _ => name.clone(),
+            }
+        };
+        Inputs {
+            policy: self.policy.as_ref().map(path),
+            experiment: self.experiment.as_ref().map(path),
+            model: self.model.as_ref().map(path),
+            trace: self
+                .trace
+                .as_ref()
+                .map(|trace| std::path::absolute(trace).unwrap_or_else(|_| trace.clone())),
+            ..self.clone()
+        }
+    }
+}
+
 impl Draft {
     /// Reads the experiment and the settings.
     ///
@@ -80,7 +110,7 @@ impl Draft {
     /// Whatever cannot be as the user gave it, as far as it does not depend on the policy.
     pub fn load(inputs: &Inputs) -> Result<Draft, InputError> {
         let stdin = inputs.stdin.clone().map(|bytes| SourceText::from_bytes("<stdin>", bytes)).transpose()?;
-        let typed_names = Places { stdin, folder: None };
+        let typed_names = Places { stdin, ..Places::default() };
         let reference = inputs.experiment.as_deref().unwrap_or(DEFAULT_EXPERIMENT);
         let argument = SourceText::new("--experiment", reference);
         let source = typed_names
@@ -96,8 +126,9 @@ impl Draft {
         let sweep = experiment.get("sweep").map(Sweep::read).transpose()?;
         let mut hashes = IndexMap::from([("experiment".to_owned(), source.sha256())]);
         let settings = settings(inputs)?;
+        let settings_text = SourceText::new("settings", text_of(&settings));
         if !settings.is_empty() {
-            hashes.insert("settings".to_owned(), hash_of(&settings));
+            hashes.insert("settings".to_owned(), settings_text.sha256());
         }
         Ok(Draft {
             name: source.stem().to_owned(),
@@ -105,6 +136,7 @@ impl Draft {
             sweep,
             policy: inputs.policy.as_deref().map(|policy| SourceText::new("--policy", policy)),
             settings,
+            settings_text,
             seed: inputs.seed,
             hashes,
             catalogue: Arc::new(catalogue()?),
@@ -157,6 +189,7 @@ impl Draft {
             put(&mut root, "model", toml_text::parse(text)?);
         }
         for setting in settings.iter().filter(of_model) {
+            model.refuse_setting(setting)?;
             setting.apply(&mut root)?;
         }
         if let Some(node) = root.get("policy") {
@@ -178,6 +211,7 @@ impl Draft {
             seed,
             hashes,
             source: &self.source,
+            settings: &self.settings_text,
             model,
             catalogue,
             files,
@@ -246,7 +280,7 @@ fn settings(inputs: &Inputs) -> Result<Vec<Setting>, InputError> {
         flag("--trace", &["workload"], trace.display().to_string(), &replay);
     }
     if let Some(duration) = inputs.duration {
-        flag("--duration", &["duration"], humantime::format_duration(duration).to_string(), &text);
+        flag("--duration", &["duration"], in_one_unit(duration), &text);
     }
     if inputs.drain {
         flag("--drain", &["drain"], "true".to_owned(), &|_, _| Value::Bool(true));
@@ -256,9 +290,30 @@ fn settings(inputs: &Inputs) -> Result<Vec<Setting>, InputError> {
         flag("--repetitions", &["repetitions"], repetitions.to_string(), &|_, _| number.clone());
     }
     for argument in &inputs.settings {
-        settings.push(Setting::parse(argument)?);
+        let setting = Setting::parse(argument)?;
+        if setting.root() == "sweep" {
+            let problem = Problem::whole("a setting cannot change `[sweep]`");
+            let help = "change the experiment, or set the key that it varies";
+            return Err(InputError::at(&setting.key, problem.help(help)));
+        }
+        settings.push(setting);
     }
     Ok(settings)
+}
+
+/// A duration in the largest unit that gives a whole number, as people type it: `200d`, `90m`.
+fn in_one_unit(duration: Duration) -> String {
+    const UNITS: [(u128, &str); 6] = [
+        (86_400_000_000_000, "d"),
+        (3_600_000_000_000, "h"),
+        (60_000_000_000, "m"),
+        (1_000_000_000, "s"),
+        (1_000_000, "ms"),
+        (1_000, "us"),
+    ];
+    let ns = duration.as_nanos();
+    let whole = UNITS.iter().find(|(unit, _)| ns >= *unit && ns.is_multiple_of(*unit));
+    whole.map_or_else(|| format!("{ns}ns"), |(unit, name)| format!("{}{name}", ns / unit))
 }
 
 /// A workload that replays the trace `path`.
@@ -276,7 +331,8 @@ fn replay(path: String, origin: &Origin) -> Value {
     Value::Table(Table::from_iter([("source".to_owned(), entry(sources))]))
 }
 
-/// `[slo]` becomes the targets of each class that names none; a workload of traces may have no class at all.
+/// `[slo]` becomes the targets of each class, as far as the class does not name its own; a workload of traces may have no
+/// class at all.
 fn give_classes_targets(root: &mut Node) {
     let Some(targets) = root.as_table().and_then(|table| table.get("slo")).cloned() else { return };
     let Value::Table(root) = &mut root.value else { return };
@@ -290,10 +346,13 @@ fn give_classes_targets(root: &mut Node) {
             node: Node::new(Value::Array(vec![only]), targets.node.origin.clone()),
         }
     });
-    if let Value::Array(classes) = &mut classes.node.value {
-        for class in classes {
-            if let Value::Table(class) = &mut class.value {
-                class.entry("slo".to_owned()).or_insert_with(|| targets.clone());
+    let Value::Array(classes) = &mut classes.node.value else { return };
+    for class in classes {
+        let Value::Table(class) = &mut class.value else { continue };
+        let own = class.entry("slo".to_owned()).or_insert_with(|| targets.clone());
+        if let (Value::Table(own), Value::Table(targets)) = (&mut own.node.value, &targets.node.value) {
+            for (key, target) in targets {
+                own.entry(key.clone()).or_insert_with(|| target.clone());
             }
         }
     }
@@ -314,8 +373,8 @@ fn not_a_name(node: &Node) -> InputError {
     InputError::at(&node.origin, problem.help("such as \"queue-threshold-2\", a file, or \"static:3\""))
 }
 
-/// One hash for all settings: keys and values as they were written.
-fn hash_of(settings: &[Setting]) -> String {
+/// All settings, a line each: keys and values as they were written.
+fn text_of(settings: &[Setting]) -> String {
     let lines = settings.iter().map(|setting| {
         let mut value = setting.node.origin.text();
         if setting.path == ["workload"] {
@@ -324,5 +383,5 @@ fn hash_of(settings: &[Setting]) -> String {
         }
         format!("{}={value}\n", setting.path.join("."))
     });
-    Sha256::digest(lines.collect::<String>()).iter().map(|byte| format!("{byte:02x}")).collect()
+    lines.collect()
 }

@@ -275,6 +275,10 @@ impl Experiment {
         if let Some(problem) = self.hpa.problems().into_iter().next() {
             return Err(problem.under("hpa"));
         }
+        if self.cost.currency.as_deref().is_some_and(|text| text.chars().any(char::is_control)) {
+            let problem = Problem::key("cost.currency", "a currency is not written so");
+            return Err(problem.help("a sign or a code, such as \"€\" or \"EUR\""));
+        }
         if let Some(price) = self.cost.price_per_gpu_hour
             && !(price.is_finite() && price >= 0.0)
         {

@@ -5,8 +5,9 @@ use super::shipped::Kind;
 use super::source_text::SourceText;
 use crate::nearest::nearest;
 use crate::problem::Problem;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Where to look.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +16,9 @@ pub(super) struct Places {
     pub(super) stdin: Option<Arc<SourceText>>,
     /// The folder of the file that names other files; they are looked for there first, then where the program runs.
     pub(super) folder: Option<PathBuf>,
+    /// Files that were read, so that each is read once, however many scenarios it is part of: all of them are of the same
+    /// text, and a pipe, as `<(command)` is one, has its text only once.
+    pub(super) read: Arc<Mutex<BTreeMap<PathBuf, Arc<SourceText>>>>,
 }
 
 impl Places {
@@ -30,9 +34,19 @@ impl Places {
             });
         }
         if let Some(path) = self.path(reference) {
-            return SourceText::read(&path).map_err(|error| Box::new(Unfound::Error(error)));
+            return self.read(path).map_err(|error| Box::new(Unfound::Error(error)));
         }
         kind.shipped(reference).ok_or_else(|| Box::new(Unfound::Problem(nothing_called(kind, reference))))
+    }
+
+    fn read(&self, path: PathBuf) -> Result<Arc<SourceText>, InputError> {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(text) = read.get(&path) {
+            return Ok(Arc::clone(text));
+        }
+        let text = SourceText::read(&path)?;
+        read.insert(path, Arc::clone(&text));
+        Ok(text)
     }
 
     /// The file that `reference` names, if there is one.
@@ -68,6 +82,10 @@ fn is_file(path: &Path) -> bool {
 
 fn nothing_called(kind: Kind, reference: &str) -> Problem {
     let noun = kind.noun();
+    if !reference.is_empty() && Path::new(reference).is_dir() {
+        let problem = Problem::whole(format!("`{reference}` is a directory, not a file"));
+        return problem.help(format!("name the {noun}'s file"));
+    }
     let problem =
         Problem::whole(format!("there is no file `{reference}` and no shipped {noun} of that name"));
     let bare = Path::new(reference).file_stem().and_then(|stem| stem.to_str()).unwrap_or(reference);

@@ -65,8 +65,11 @@ impl InputError {
                     Some(column) => byte(column.saturating_sub(1))..byte(column),
                     None => 0..text.len(),
                 };
-                let excerpt = Excerpt::of(&SourceText::new("", text.as_str()), span);
-                shown.excerpt = Some(Excerpt { line, ..excerpt });
+                // Who found the problem may know the line's number alone.
+                if !text.is_empty() {
+                    let excerpt = Excerpt::of(&SourceText::new("", text.as_str()), span);
+                    shown.excerpt = Some(Excerpt { line, ..excerpt });
+                }
             }
             Place::Text { text, span } => {
                 shown.unquoted = Some(Excerpt::of(&SourceText::new("", text), span.0..span.1));
@@ -111,7 +114,13 @@ impl InputError {
         let mut group = Group::with_title(Level::ERROR.primary_title(shown.message.as_str()));
         group = match &shown.excerpt {
             Some(excerpt) => group.element(excerpt.snippet().path(shown.file.as_str())),
-            None => group.element(Header::path(shown.file.as_str())),
+            None => {
+                let file = Header::path(shown.file.as_str());
+                group.element(match shown.position {
+                    Some(at) => file.line(at.line).char_column(at.column),
+                    None => file,
+                })
+            }
         };
         let mut groups = Vec::new();
         if let Some(unquoted) = &shown.unquoted {
@@ -141,8 +150,8 @@ impl std::error::Error for InputError {}
 impl Shown {
     fn new(file: &str, message: String, help: Option<String>) -> Self {
         Shown {
-            message,
-            help,
+            message: cut(message),
+            help: help.map(cut),
             file: file.to_owned(),
             position: None,
             excerpt: None,
@@ -150,6 +159,18 @@ impl Shown {
             note: None,
         }
     }
+}
+
+/// The longest message that is shown whole, in bytes.
+const MESSAGE_MAX: usize = 1_500;
+
+/// A message may quote what the user wrote, which may be as long as a file: its end is left out then.
+fn cut(mut message: String) -> String {
+    if message.len() > MESSAGE_MAX {
+        message.truncate(floor(&message, MESSAGE_MAX));
+        message.push_str(" ...");
+    }
+    message
 }
 
 impl Excerpt {

@@ -3,6 +3,7 @@
 use super::document::{Node, Value};
 use super::find::Places;
 use super::input_error::InputError;
+use super::set::Setting;
 use super::shipped::Kind;
 use super::source_text::SourceText;
 use super::spelling::Spelling;
@@ -41,6 +42,21 @@ impl Model {
                 let problem = Problem::key("serving.model", "the experiment names no model");
                 let help = "such as `model = \"llama-3.2-3b-a100-80gb-tp1\"` in `[serving]`";
                 Err(root.locate(problem.help(help)))
+            }
+        }
+    }
+
+    /// Refuses a setting of `model.…` where there is no model file that it could change.
+    ///
+    /// # Errors
+    /// The model is a combination, whose numbers are estimated.
+    pub(super) fn refuse_setting(&self, setting: &Setting) -> Result<(), InputError> {
+        match self {
+            Model::Text(_) => Ok(()),
+            Model::Combined { .. } => {
+                let problem = Problem::whole("`serving.model` is a combination, whose numbers are estimated")
+                    .help("name a model file in `serving.model` to change what is in it");
+                Err(InputError::at(&setting.key, problem))
             }
         }
     }

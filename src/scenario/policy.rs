@@ -252,11 +252,30 @@ impl Policy {
     /// The first problem.
     pub fn check(&self, keda: KedaVersion, kubernetes: KubernetesVersion) -> Result<(), InputError> {
         let Rule::ScaledObject(spec) = &self.rule else { return Ok(()) };
-        Annotations::of(&self.annotations).map_err(|problem| self.locate(problem))?;
+        let annotations = Annotations::of(&self.annotations).map_err(|problem| self.locate(problem))?;
+        self.check_sizes(spec, annotations.paused_replicas)?;
         match validate::problems(self.object_name(), spec, keda, kubernetes).into_iter().next() {
             None => Ok(()),
             Some(problem) if problem.place == Place::Key("name".to_owned()) => Err(self.locate(problem)),
             Some(problem) => Err(self.locate(problem.under("scaled_object"))),
+        }
+    }
+
+    /// Refuses sizes that no fleet has: KEDA would take them, and a run would fill its memory with pods.
+    fn check_sizes(&self, spec: &ScaledObjectSpec, paused: Option<Replicas>) -> Result<(), InputError> {
+        let sizes = [
+            ("scaled_object.min_replica_count", spec.min_replica_count),
+            ("scaled_object.max_replica_count", spec.max_replica_count),
+            ("scaled_object.idle_replica_count", spec.idle_replica_count),
+            ("scaled_object.fallback.replicas", spec.fallback.as_ref().map(|fallback| fallback.replicas)),
+            ("annotations", paused.map(Replicas::get)),
+        ];
+        match sizes.into_iter().find(|(_, size)| size.is_some_and(|size| size > REPLICAS_MAX)) {
+            Some((key, Some(size))) => {
+                let problem = Problem::key(key, format!("{size} replicas are more than can be simulated"));
+                Err(self.locate(problem.help(format!("at most {REPLICAS_MAX}"))))
+            }
+            _ => Ok(()),
         }
     }
 

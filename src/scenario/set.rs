@@ -84,6 +84,11 @@ impl Setting {
         for (depth, segment) in self.path.iter().enumerate() {
             let so_far = self.path[..depth].join(".");
             node = match &mut node.value {
+                // The key too is now this one: a caret belongs where the user has to change something.
+                Value::Table(table) if depth + 1 == self.path.len() => {
+                    table.insert(segment.clone(), Entry { key: self.key.clone(), node: self.node.clone() });
+                    return Ok(());
+                }
                 Value::Table(table) => {
                     let fresh = || Entry { key: self.key.clone(), node: self.table() };
                     &mut table.entry(segment.clone()).or_insert_with(fresh).node

@@ -126,9 +126,13 @@ impl SourceText {
         }
     }
 
-    /// The extension for a copy of the text: `yaml` or `toml`.
+    /// The extension for a copy of the text: `yaml` or `toml`, and `txt` for an argument, which is neither.
     pub fn extension(&self) -> &'static str {
-        if self.is_yaml() { "yaml" } else { "toml" }
+        match self.name.as_str() {
+            "--policy" | "serving.model" | "settings" => "txt",
+            _ if self.is_yaml() => "yaml",
+            _ => "toml",
+        }
     }
 
     /// The text of `span`; empty where `span` is not inside the text.

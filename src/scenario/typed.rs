@@ -195,7 +195,8 @@ fn article(found: &Unexpected<'_>) -> String {
     match found {
         Unexpected::Signed(number) => format!("the number {number}"),
         Unexpected::Unsigned(number) => format!("the number {number}"),
-        Unexpected::Float(number) => format!("the number {number}"),
+        // With its point or exponent: `1.0` is not the whole number that it looks like without.
+        Unexpected::Float(number) => format!("the number {number:?}"),
         Unexpected::Bool(value) => format!("the boolean {value}"),
         Unexpected::Str(text) => format!("the string {text:?}"),
         Unexpected::Unit => "null".to_owned(),
@@ -232,6 +233,7 @@ fn plain(expected: &str) -> String {
             "a table".to_owned()
         }
         _ if expected.starts_with("enum ") => NAMES.to_owned(),
+        _ if expected.starts_with("a tuple of size ") => expected.replace("a tuple of size", "a list of"),
         _ => expected.to_owned(),
     }
 }
@@ -306,13 +308,26 @@ impl<'de> de::Deserializer<'de> for Typed<'de> {
         }
     }
 
+    /// serde would also read a list as a struct, its fields by their order, which no file has.
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Refused> {
+        match &self.0.value {
+            Value::Array(_) => Err(de::Error::invalid_type(Unexpected::Seq, &visitor)),
+            _ => self.deserialize_any(visitor),
+        }
+    }
+
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refused> {
         visitor.visit_unit()
     }
 
     serde::forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char bytes byte_buf unit unit_struct
-        seq tuple tuple_struct map struct identifier
+        seq tuple tuple_struct map identifier
     }
 }
 

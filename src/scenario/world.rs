@@ -87,6 +87,8 @@ pub struct Scenario {
 pub(super) struct Sources {
     pub(super) experiment: Arc<SourceText>,
     pub(super) model: Arc<SourceText>,
+    /// What the command line set, a line each; may be empty.
+    pub(super) settings: Arc<SourceText>,
 }
 
 /// What [`Scenario::new`] puts together.
@@ -98,6 +100,7 @@ pub(super) struct Parts<'a> {
     pub(super) seed: u64,
     pub(super) hashes: IndexMap<String, String>,
     pub(super) source: &'a Arc<SourceText>,
+    pub(super) settings: &'a Arc<SourceText>,
     pub(super) model: Model,
     pub(super) catalogue: &'a Catalogue,
     pub(super) files: &'a Arc<DataFiles>,
@@ -132,6 +135,7 @@ impl Scenario {
             seed,
             hashes,
             source,
+            settings,
             model: model_source,
             catalogue,
             files,
@@ -178,7 +182,7 @@ impl Scenario {
             start,
             inputs: hashes,
             data: Vec::new(),
-            sources: Sources { experiment: Arc::clone(source), model: text },
+            sources: Sources { experiment: Arc::clone(source), model: text, settings: Arc::clone(settings) },
             document: Arc::new(root),
             files: Arc::clone(files),
         };
@@ -196,6 +200,19 @@ impl Scenario {
             .map_err(|problem| self.locate_workload(problem))
     }
 
+    /// Reads the traces, as far as a run does: before a sweep, whose every point would stumble over the same line.
+    ///
+    /// # Errors
+    /// The first line that cannot be as it is.
+    pub fn check_traces(&self) -> Result<(), InputError> {
+        let mut workload = self.requests(self.seed)?;
+        if workload.sources().iter().all(|source| source.trace.is_none()) {
+            return Ok(());
+        }
+        while workload.next_request().map_err(|problem| self.locate_workload(problem))?.is_some() {}
+        Ok(())
+    }
+
     /// The error for `problem`, whose key is absolute: `serving.nodes.gpus_per_node`.
     pub fn locate(&self, problem: Problem) -> InputError {
         match &problem.place {
@@ -207,9 +224,9 @@ impl Scenario {
         }
     }
 
-    /// The error for a problem that reading requests found: with a key of `[workload]`, or with a line of a data file.
+    /// The error for a problem that reading requests found: with a key of `[workload]`, or with a data file.
     pub fn locate_workload(&self, mut problem: Problem) -> InputError {
-        if !matches!(problem.place, Place::Line { .. }) {
+        if !matches!(problem.place, Place::Line { .. } | Place::Whole) {
             return self.document.locate(problem.under("workload"));
         }
         // The wing puts the file's name before its message.
@@ -217,12 +234,13 @@ impl Scenario {
             let message = problem.message.strip_prefix(name.as_str())?.strip_prefix(": ")?;
             Some((name.as_str(), message.to_owned()))
         });
-        match named {
-            Some((name, message)) => {
+        match (named, &problem.place) {
+            (Some((name, message)), _) => {
                 problem.message = message;
                 InputError::in_file(name, problem)
             }
-            None => InputError::in_file("workload", problem),
+            (None, Place::Line { .. }) => InputError::in_file("workload", problem),
+            (None, _) => self.document.locate(problem.under("workload")),
         }
     }
 

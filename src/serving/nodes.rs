@@ -52,6 +52,9 @@ impl Default for NodesSpec {
 /// The most nodes that a world may have.
 const NODES_MAX: u32 = 100_000;
 
+/// A run with a shorter one would not end.
+const SCAN_INTERVAL_MIN: SimDuration = SimDuration::from_millis(100);
+
 impl NodesSpec {
     /// Nodes that there may be.
     pub fn nodes_max(&self) -> u32 {
@@ -105,8 +108,8 @@ impl NodesSpec {
                 Problem::key("gpus_per_node", message).help(format!("there may be {NODES_MAX} nodes"))
             );
         }
-        if self.scan_interval.duration().is_zero() {
-            return Err(Problem::key("scan_interval", "the autoscaler cannot look all the time")
+        if self.scan_interval.duration() < SCAN_INTERVAL_MIN {
+            return Err(Problem::key("scan_interval", "the autoscaler cannot look that often")
                 .help("such as \"10s\""));
         }
         self.provisioning.check().map_err(|problem| problem.under("provisioning"))
@@ -149,7 +152,11 @@ impl Nodes {
     ///
     /// # Errors
     /// The `provisioning` distribution cannot be.
-    pub fn new(spec: NodesSpec, nodes: u32, stream: NamedStream) -> Result<Self, Problem> {
+    pub fn new(mut spec: NodesSpec, nodes: u32, stream: NamedStream) -> Result<Self, Problem> {
+        let nodes = nodes.max(spec.min_nodes);
+        if spec.max_nodes.is_none() {
+            spec.min_nodes = nodes;
+        }
         let provisioning = spec.provisioning.sampler().map_err(|problem| problem.under("provisioning"))?;
         let node = Node {
             free: spec.gpus_per_node,

@@ -6,6 +6,9 @@ use crate::units::{SimTime, Tokens};
 use crate::workload::Request;
 use rustc_hash::FxHashMap;
 
+/// The most requests that may be on their way at one time: some 3 GB of memory, and hours behind for any fleet.
+pub(super) const FLIGHTS_MAX: usize = 4_000_000;
+
 /// Where a request is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {

@@ -1,7 +1,7 @@
 //! Requests on their way: from the workload through client, gateway and router to a pod, and to their fate.
 
 use super::event::Event;
-use super::flight::{Ending, Flight, Served, Stage};
+use super::flight::{Ending, FLIGHTS_MAX, Flight, Served, Stage};
 use super::record::Fate;
 use super::world::World;
 use crate::problem::Problem;
@@ -32,8 +32,17 @@ impl World<'_> {
     }
 
     /// A request comes due: it is sent, queued behind its source's cap, or dropped.
+    ///
+    /// # Errors
+    /// A line of a trace that cannot be read, or more requests on their way than memory should hold.
     pub(super) fn arrival(&mut self) -> Result<(), Problem> {
         let Some(request) = self.clients.take() else { return Ok(()) };
+        if self.clients.flights.len() >= FLIGHTS_MAX {
+            let message = format!("after {}, {FLIGHTS_MAX} requests wait for an answer", self.now);
+            return Err(Problem::key("source", message).help(
+                "lower the load, give classes a `client.timeout`, or sources a `max_in_flight` that drops",
+            ));
+        }
         self.pull_request()?;
         self.totals.arrived += 1;
         let (ordinal, source) = (request.ordinal, request.source);

@@ -17,6 +17,10 @@ use crate::serving::engine::Output;
 use crate::serving::gateway::Gateway;
 use crate::serving::router::Router;
 use crate::units::SimTime;
+use std::ops::ControlFlow;
+
+/// `progress` is asked at least once in so many events.
+const EVENTS_UNHEARD_MAX: u32 = 1 << 16;
 
 /// A world in motion. [`World::run`] takes it from the start to the end; the recorder hears what happens.
 ///
@@ -77,11 +81,16 @@ impl<'a> World<'a> {
         Ok(world)
     }
 
-    /// Runs to the end and reports the totals. `progress` hears the simulated time at each tick of the timeline.
+    /// Runs to the end and reports the totals. `progress` hears the simulated time at each tick of the timeline, and now and
+    /// then between two; where it breaks, the run is given up without totals.
     ///
     /// # Errors
-    /// The workload cannot be read further.
-    pub fn run(mut self, progress: &mut dyn FnMut(SimTime)) -> Result<(), Problem> {
+    /// The workload cannot be read further, or asks for more than can be simulated.
+    pub fn run(
+        mut self,
+        progress: &mut dyn FnMut(SimTime) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, Problem> {
+        let mut unheard = 0;
         while let Some(at) = self.queue.next_time() {
             if at > self.end && !(self.drains() && at <= SimTime::HORIZON) {
                 break;
@@ -89,12 +98,16 @@ impl<'a> World<'a> {
             let Some((at, event)) = self.queue.pop() else { break };
             self.now = at;
             self.step(event)?;
-            if event == Event::Tick {
-                progress(at);
+            unheard += 1;
+            if event == Event::Tick || unheard == EVENTS_UNHEARD_MAX {
+                unheard = 0;
+                if progress(at).is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
             }
         }
         self.finish();
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     }
 
     /// Whether the run goes on after its end, for requests without a fate.

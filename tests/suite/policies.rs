@@ -237,7 +237,7 @@ fn unknown_names_offer_the_nearest() {
     let error = scenario("-", &[]).expect_err("nothing there").to_string();
     assert!(error.contains("nothing on stdin"), "{error}");
     let error = scenario(".", &[]).expect_err("a directory").to_string();
-    assert!(error.contains("no file"), "{error}");
+    assert!(error.contains("a directory, not a file"), "{error}");
     let stdin = Some(SEED.as_bytes().to_vec());
     let draft = Draft::load(&Inputs { stdin, ..inputs("-") }).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(

@@ -248,7 +248,12 @@ fn repetitions_are_the_same_on_any_number_of_threads_and_the_listener_hears_the_
     let alone = on(1);
     assert_eq!(alone, on(3));
     let mut heard = Count(0);
-    Sawing.run(&[], 1, &mut heard).expect("runs");
+    Sawing
+        .run(&[], 1, &Stop::new(), &mut heard)
+        .expect("runs")
+        .is_continue()
+        .then_some(())
+        .expect("to the end");
     assert_eq!(alone.1, heard.0);
     assert_eq!(seeds(u64::MAX, 2), [u64::MAX, 0]);
 }

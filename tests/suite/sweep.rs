@@ -7,6 +7,7 @@ use dryscale::analysis::{
 use dryscale::problem::{Place, Problem};
 use dryscale::simulation::record::Recorder;
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -246,8 +247,14 @@ fn a_replay_survives_the_shell() {
         fn scoring(&self, _: &[Setting]) -> Result<Scoring, Problem> {
             panic!("early")
         }
-        fn run(&self, _: &[Setting], _: u64, _: &mut dyn Recorder) -> Result<(), Problem> {
-            Ok(())
+        fn run(
+            &self,
+            _: &[Setting],
+            _: u64,
+            _: &Stop,
+            _: &mut dyn Recorder,
+        ) -> Result<ControlFlow<()>, Problem> {
+            Ok(ControlFlow::Continue(()))
         }
     }
     let Err(RunError::Bug(bug)) = repeat(&Buggy, &settings, &[3], &Stop::new(), None) else {

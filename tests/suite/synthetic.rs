@@ -1,12 +1,13 @@
 //! Runs that never ran: records made by hand, for tests of what is computed and written from records.
 
-use dryscale::analysis::{Bill, ClassTargets, Scoring, Setting, Worlds};
+use dryscale::analysis::{Bill, ClassTargets, Scoring, Setting, Stop, Worlds};
 use dryscale::problem::Problem;
 use dryscale::simulation::record::{
     Controller, DecisionRecord, Fate, PodRecord, Recorder, RequestRecord, RunTotals, ScaleRecord, TickRecord,
 };
 use dryscale::simulation::summary::Provenance;
 use dryscale::units::{Gpus, Replicas, SimDuration, SimTime, Tokens};
+use std::ops::ControlFlow;
 
 pub(crate) fn at(seconds: f64) -> SimTime {
     SimTime::ZERO + secs(seconds)
@@ -130,7 +131,13 @@ impl Worlds for Sawing {
         Ok(scoring)
     }
 
-    fn run(&self, settings: &[Setting], seed: u64, recorder: &mut dyn Recorder) -> Result<(), Problem> {
+    fn run(
+        &self,
+        settings: &[Setting],
+        seed: u64,
+        stop: &Stop,
+        recorder: &mut dyn Recorder,
+    ) -> Result<ControlFlow<()>, Problem> {
         match Self::setting(settings, "fail").and_then(toml::Value::as_str) {
             Some("panic") => panic!("blocks used + free = 7, not 8"),
             Some("problem") => return Err(Problem::line(3, "x,y,z", "`y` is no number of tokens")),
@@ -141,6 +148,9 @@ impl Worlds for Sawing {
         let mut replicas = size.unwrap_or(1);
         let first = replicas;
         for minute in 0..120u32 {
+            if stop.asked() {
+                return Ok(ControlFlow::Break(()));
+            }
             let wanted = size.unwrap_or(if minute / 5 % 2 == 0 { 1 } else { 5 });
             if wanted != replicas {
                 recorder.scale(&scaled(f64::from(minute) * 60.0, replicas, wanted));
@@ -197,7 +207,7 @@ impl Worlds for Sawing {
             itl,
             ..RunTotals::default()
         });
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     }
 }
 

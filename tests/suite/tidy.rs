@@ -18,6 +18,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         &[
             "units",
             "problem",
+            "nearest",
             "histogram",
             "random",
             "workload::ContentId",

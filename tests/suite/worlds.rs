@@ -13,6 +13,7 @@ use dryscale::simulation::record::{
 use dryscale::simulation::{Setup, World};
 use dryscale::units::{SimDuration, SimTime};
 use std::fs;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use tempfile::TempDir;
 
@@ -99,7 +100,9 @@ impl Stage {
         let mut setup = self.scenario.setup(seed).unwrap_or_else(|error| panic!("{error}"));
         edit(&mut setup);
         let mut told = Told::default();
-        World::new(setup, &mut told).and_then(|world| world.run(&mut |_| ())).expect("the run goes through");
+        let run = |world: World<'_>| world.run(&mut |_| ControlFlow::Continue(()));
+        let ran = World::new(setup, &mut told).and_then(run).expect("the run goes through");
+        assert!(ran.is_continue());
         told
     }
 }

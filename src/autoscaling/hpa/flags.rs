@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 pub struct ControllerManagerFlags {
     /// The release whose controller decides; 1.35 when left out.
     pub kubernetes: KubernetesVersion,
-    /// `sync-period`: from the end of one reconcile to the next; 15 s when left out. Above zero.
+    /// `sync-period`: from the end of one reconcile to the next; 15 s when left out. At least 100 ms.
     #[serde(with = "go::duration_text")]
     pub sync_period: SimDuration,
     /// `tolerance`: how far a ratio may be from 1 without a change; 0.1 when left out. Not negative.
@@ -36,12 +36,15 @@ impl Default for ControllerManagerFlags {
     }
 }
 
+/// A run with a shorter one would not end.
+const SYNC_PERIOD_MIN: SimDuration = SimDuration::from_millis(100);
+
 impl ControllerManagerFlags {
     /// What is wrong with these flags; keys are relative to their table.
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
-        if self.sync_period.is_zero() {
-            problems.push(Problem::key("sync_period", "the HPA cannot sync without a pause").help("use 15s"));
+        if self.sync_period < SYNC_PERIOD_MIN {
+            problems.push(Problem::key("sync_period", "the HPA cannot sync that often").help("use 15s"));
         }
         if !(self.tolerance.is_finite() && self.tolerance >= 0.0) {
             let message = format!("tolerance {} is not a ratio of 0 or more", self.tolerance);

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// A KEDA release line. Each decides like its last patch release.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String")]
 pub enum KedaVersion {
     /// v2.19: quantities are truncated, NaN passes as a huge negative value.
     #[serde(rename = "2.19")]
@@ -13,6 +14,14 @@ pub enum KedaVersion {
     #[default]
     #[serde(rename = "2.20")]
     V2_20,
+}
+
+impl TryFrom<String> for KedaVersion {
+    type Error = Problem;
+
+    fn try_from(text: String) -> Result<Self, Problem> {
+        KedaVersion::parse(&text)
+    }
 }
 
 impl KedaVersion {

@@ -84,6 +84,9 @@ impl EngineConfig {
                 self.max_model_len, self.block_size
             ),
         )
-        .help(format!("set `max_model_len` to at most {fits}, or give the engine more memory or GPUs")))
+        .help(match fits {
+            0 => "give the engine more memory or GPUs".to_owned(),
+            _ => format!("set `max_model_len` to at most {fits}, or give the engine more memory or GPUs"),
+        }))
     }
 }

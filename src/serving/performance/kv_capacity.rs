@@ -18,6 +18,10 @@ use serde::Deserialize;
 
 const GIB: f64 = (1u64 << 30) as f64;
 
+/// The most blocks of an engine, each of which is kept: far more than any GPUs hold, few enough that a typing mistake ends
+/// in a message and not in a full memory.
+const BLOCKS_MAX: u32 = 10_000_000;
+
 /// What takes memory beside weights and activations; `[kv_cache]` of a model file.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -65,7 +69,7 @@ impl KvCacheSpec {
     /// # Errors
     /// A problem with the argument at fault: `gpu_memory_utilization` where nothing would be left for the cache or more is asked
     /// than a GPU has free; `max_model_len` where one such request would not fit, with the longest that would
-    /// ([`EngineConfig::check_kv_blocks`]).
+    /// ([`EngineConfig::check_kv_blocks`]); what gives more blocks than can be simulated.
     pub fn blocks(
         &self,
         architecture: &Architecture,
@@ -84,6 +88,15 @@ impl KvCacheSpec {
                 whole(u128::from(available) / block_bytes)
             }
         };
+        if blocks.get() > BLOCKS_MAX {
+            let (key, help) = match (engine.num_gpu_blocks_override, engine.kv_cache_memory_bytes) {
+                (Some(_), _) => ("num_gpu_blocks_override", "lower it"),
+                (None, Some(_)) => ("kv_cache_memory_bytes", "lower it: it is in bytes, of each GPU"),
+                (None, None) => ("block_size", "raise it"),
+            };
+            let message = format!("the cache would have {blocks} blocks, and {BLOCKS_MAX} can be simulated");
+            return Err(Problem::key(key, message).help(help));
+        }
         engine.check_kv_blocks(blocks)?;
         Ok(blocks)
     }
