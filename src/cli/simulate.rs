@@ -3,7 +3,7 @@
 use super::assertions::Assertions;
 use super::options::{Format, SimulateOptions, WorldOptions};
 use super::progress::Bar;
-use super::worlds::{DraftWorlds, run_failure, scoring};
+use super::worlds::{DraftWorlds, command, run_failure, scoring};
 use super::{ExitStatus, Failure, interrupt, output};
 use crate::analysis::{self, Answer, Bounds, ClassTargets, Timeline};
 use crate::report::{self, Folder, Screen};
@@ -20,14 +20,12 @@ const STDIN_MAX_BYTES: u64 = crate::scenario::SIZE_MAX_BYTES + 1;
 /// Runs the command.
 pub(super) fn run(options: &SimulateOptions) -> Result<ExitStatus, Failure> {
     let assertions = Assertions::parse(&options.assertions)?;
-    let draft = Draft::load(&inputs(&options.world, options.policy.as_deref())?)?;
-    let scenario = draft.scenario(&[])?;
-    let progress = Arc::new(AtomicU64::new(0));
-    let (simulated, bar) = (Arc::clone(&progress), bar_of(&scenario));
-    let worlds = DraftWorlds::new(draft).with_listener(move |now| {
+    let worlds = DraftWorlds::new(Draft::load(&inputs(&options.world, options.policy.as_deref())?)?);
+    let scenario = worlds.scenario(&[])?;
+    let (simulated, bar) = (AtomicU64::new(0), bar_of(&scenario));
+    let worlds = worlds.with_listener(move |now| {
         bar.at(simulated.fetch_max(now.as_millis(), Ordering::Relaxed).max(now.as_millis()));
     });
-    let scenario = worlds.scenario(&[])?;
     let assertions = assertions.and(&scenario.gate.assertions);
     assertions.check(scoring(&scenario)?)?;
     let seeds = analysis::seeds(scenario.seed, scenario.repetitions);
@@ -36,7 +34,9 @@ pub(super) fn run(options: &SimulateOptions) -> Result<ExitStatus, Failure> {
     let answer = in_pool(options.world.world.threads, || {
         analysis::repeat(&worlds, &[], &seeds, &stop, Some(&mut listener))
     })?;
-    let Some(answer) = answer.map_err(|error| run_failure(error, &command(options)))? else {
+    let Some(answer) =
+        answer.map_err(|error| run_failure(error, &command(options.policy.as_deref(), &options.world)))?
+    else {
         output::talk("interrupted: nothing was written");
         return Ok(ExitStatus::Failed);
     };
@@ -91,21 +91,6 @@ fn folder(options: &SimulateOptions, scenario: &Scenario) -> Result<Option<Folde
     };
     let inputs: Vec<report::Input> = scenario.texts().into_iter().map(input).collect();
     Folder::create(wanted, &inputs, names, !options.no_requests).map(Some).map_err(Failure::Problem)
-}
-
-/// The command that runs the same world again, up to seed and settings.
-fn command(options: &SimulateOptions) -> String {
-    let world = &options.world.world;
-    let mut words = vec!["dryscale simulate".to_owned()];
-    words.extend(options.policy.iter().map(|policy| format!("--policy {policy}")));
-    words.extend(options.world.experiment.iter().map(|name| format!("--experiment {name}")));
-    words.extend(world.model.iter().map(|name| format!("--model {name}")));
-    words.extend(world.trace.iter().map(|path| format!("--trace {}", path.display())));
-    words.extend(
-        world.duration.iter().map(|time| format!("--duration '{}'", humantime::format_duration(*time))),
-    );
-    words.extend(world.overrides.iter().map(|setting| format!("--set '{}'", setting.replace('\'', r"'\''"))));
-    words.join(" ")
 }
 
 fn screen(

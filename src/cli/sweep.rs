@@ -4,7 +4,7 @@ use super::assertions::Assertions;
 use super::options::{Format, SweepOptions, WorldOptions};
 use super::progress::Bar;
 use super::simulate::inputs;
-use super::worlds::{DraftWorlds, bug_report, scoring, sweep_failure};
+use super::worlds::{DraftWorlds, bug_report, command, scoring, sweep_failure};
 use super::{ExitStatus, Failure, interrupt, output};
 use crate::analysis::{self, Axis, Journal, Plan, PointResult, Ranking, Swept};
 use crate::problem::Problem;
@@ -55,7 +55,7 @@ pub(super) fn run(options: &SweepOptions) -> Result<ExitStatus, Failure> {
     }
     for result in &swept.results {
         if let Err(bug) = &result.outcome {
-            output::talk(&bug_report(bug, &format!("dryscale simulate --experiment {}", options.experiment)));
+            output::talk(&bug_report(bug, &command(options.policy.as_deref(), &world(options))));
         }
     }
     if swept.stopped {

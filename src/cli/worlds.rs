@@ -1,6 +1,7 @@
 //! The worlds of a command: a draft, the settings of a point, and a seed become a run.
 
 use super::Failure;
+use super::options::WorldOptions;
 use crate::analysis::{self, Bug, ClassTargets, RunError, Scoring, Stop, SweepError, Worlds};
 use crate::scenario::{self, Draft, InputError, Scenario};
 use crate::simulation::World;
@@ -63,6 +64,23 @@ pub(super) fn sweep_failure(error: SweepError<InputError>) -> Failure {
             error.note(format!("at the point {}", settings.collect::<Vec<_>>().join(", "))).into()
         }
     }
+}
+
+/// The command that runs a world again, up to seed and the settings of a point.
+pub(super) fn command(policy: Option<&str>, options: &WorldOptions) -> String {
+    let world = &options.world;
+    let mut words = vec!["dryscale simulate".to_owned()];
+    let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
+    words.extend(policy.map(|policy| format!("--policy {policy}")));
+    words.extend(options.experiment.iter().map(|name| format!("--experiment {name}")));
+    words.extend(world.model.iter().map(|name| format!("--model {name}")));
+    words.extend(world.trace.iter().map(|path| format!("--trace {}", path.display())));
+    words.extend(
+        world.duration.iter().map(|time| format!("--duration '{}'", humantime::format_duration(*time))),
+    );
+    words.extend(world.drain.then(|| "--drain".to_owned()));
+    words.extend(world.overrides.iter().map(|setting| format!("--set {}", quoted(setting))));
+    words.join(" ")
 }
 
 /// A panic, and how to see it again.
@@ -130,4 +148,24 @@ pub(super) fn scoring(scenario: &Scenario) -> Result<Scoring, InputError> {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::options::{Cli, Command};
+    use super::*;
+    use clap::Parser;
+
+    #[test]
+    fn a_run_that_failed_can_be_run_again_as_it_was() {
+        let line = "dryscale simulate --policy p.toml --experiment e --model m --trace t.csv --duration '1h 30m' --drain \
+                    --set 'serving.gateway.held_max=2'";
+        let words = line.replace('\'', "").replace("1h 30m", "1h30m");
+        let Command::Simulate(options) =
+            Cli::try_parse_from(words.split_whitespace()).expect("it parses").command
+        else {
+            panic!("another command")
+        };
+        assert_eq!(command(options.policy.as_deref(), &options.world), line);
+    }
 }

@@ -152,11 +152,7 @@ impl Nodes {
     ///
     /// # Errors
     /// The `provisioning` distribution cannot be.
-    pub fn new(mut spec: NodesSpec, nodes: u32, stream: NamedStream) -> Result<Self, Problem> {
-        let nodes = nodes.max(spec.min_nodes);
-        if spec.max_nodes.is_none() {
-            spec.min_nodes = nodes;
-        }
+    pub fn new(spec: NodesSpec, nodes: u32, stream: NamedStream) -> Result<Self, Problem> {
         let provisioning = spec.provisioning.sampler().map_err(|problem| problem.under("provisioning"))?;
         let node = Node {
             free: spec.gpus_per_node,
