@@ -33,6 +33,8 @@ pub enum Verdict {
         replicas: f64,
         /// The share of time that it was there.
         share: f64,
+        /// The most replicas that were ever ready.
+        ready: f64,
         /// Requests that waited at the end.
         waiting: f64,
     },
@@ -124,7 +126,7 @@ impl Verdict {
             return if bounds.min == bounds.max {
                 Verdict::TooSmall { replicas, longest_queue }
             } else if replicas >= f64::from(bounds.max.get()) && share >= 0.5 {
-                Verdict::AtItsMaximum { replicas, share, waiting }
+                Verdict::AtItsMaximum { replicas, share, ready: number("replicas.ready_max"), waiting }
             } else if changes == 0.0 {
                 Verdict::NeverScales { replicas, longest_queue }
             } else if let Some(after_s) = late {
@@ -155,7 +157,7 @@ mod tests {
             "requests": { "arrived": 180_000, "waiting": 0 },
             "slo": { "met": true },
             "load": { "swings": 0 },
-            "replicas": { "max": 3, "at_max_s": 3000.0, "ready_mean": 2.5 },
+            "replicas": { "max": 3, "at_max_s": 3000.0, "ready_mean": 2.5, "ready_max": 3 },
             "scaling": { "ups": 2, "downs": 1, "reversals": 1, "step_to_capacity_s": null },
             "engine": { "longest_queue": 40, "running_mean": 75.0 },
         });
@@ -195,7 +197,7 @@ mod tests {
         assert_eq!(with(ELASTIC, &still), Verdict::NeverScales { replicas: 3.0, longest_queue: 40.0 });
         assert_eq!(
             with(ELASTIC, &[("replicas.max", json!(5)), ("replicas.at_max_s", json!(5400.0))]),
-            Verdict::AtItsMaximum { replicas: 5.0, share: 0.75, waiting: 0.0 }
+            Verdict::AtItsMaximum { replicas: 5.0, share: 0.75, ready: 3.0, waiting: 0.0 }
         );
         assert_eq!(
             with(ELASTIC, &[("scaling.step_to_capacity_s", json!(130.0))]),

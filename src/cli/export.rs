@@ -136,6 +136,6 @@ fn made_by() -> String {
 }
 
 /// Whether a policy of this name is a fixed fleet: `static:3` is called `static-3`.
-fn is_fixed(policy: &str) -> bool {
+pub(super) fn is_fixed(policy: &str) -> bool {
     policy.strip_prefix("static-").is_some_and(|replicas| replicas.parse::<u32>().is_ok())
 }

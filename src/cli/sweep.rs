@@ -1,6 +1,7 @@
 //! `dryscale sweep`: every point of an experiment's grid over the same requests, ranked.
 
 use super::assertions::Assertions;
+use super::export::is_fixed;
 use super::options::{Format, SweepOptions, WorldOptions};
 use super::progress::Bar;
 use super::simulate::inputs;
@@ -125,7 +126,13 @@ fn run_points(
 fn text(plan: &Plan, swept: &Swept, ranking: &Ranking, currency: &str, results: &Path) -> String {
     let table = report::table(plan, swept, ranking, currency);
     let results = results.display();
-    format!("{table}\nresults   {results}\nexport    dryscale export --best {results}\n")
+    let exportable = swept.results.iter().filter_map(|result| result.outcome.as_ref().ok());
+    let mut exportable = exportable.filter(|answer| !is_fixed(answer.text("policy")));
+    let export = match exportable.any(|answer| answer.truth("slo.met") != Some(false)) {
+        true => format!("export    dryscale export --best {results}\n"),
+        false => String::new(),
+    };
+    format!("{table}\nresults   {results}\n{export}")
 }
 
 fn judge(
@@ -144,7 +151,7 @@ fn judge(
         GateOf::Every => (0..swept.results.len()).collect(),
     };
     if points.is_empty() {
-        output::talk("the gate has no point to judge");
+        output::talk("the gate fails: no point meets the SLO, so there is no best one to judge");
         return Ok(ExitStatus::Failed);
     }
     let mut status = ExitStatus::Done;

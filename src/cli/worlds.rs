@@ -15,6 +15,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// Hears the simulated time of a run now and then.
 type Listener = dyn Fn(SimTime) + Sync + Send;
 
+/// So many scenarios are kept: a few points at a time are run, and all of a large sweep would fill the memory.
+const SCENARIOS_MAX: usize = 256;
+
 /// Runs the worlds of one draft.
 pub(super) struct DraftWorlds {
     draft: Draft,
@@ -33,7 +36,7 @@ impl DraftWorlds {
         self
     }
 
-    /// The scenario of a point; built once.
+    /// The scenario of a point; built once for the seeds of a point that run together.
     pub(super) fn scenario(&self, settings: &[analysis::Setting]) -> Result<Arc<Scenario>, InputError> {
         let key =
             settings.iter().map(|setting| format!("{}={}\n", setting.key, setting.value)).collect::<String>();
@@ -42,7 +45,11 @@ impl DraftWorlds {
         }
         let settings = settings.iter().map(|setting| scenario::Setting::of(&setting.key, &setting.value));
         let scenario = Arc::new(self.draft.scenario(&settings.collect::<Result<Vec<_>, _>>()?)?);
-        lock(&self.scenarios).insert(key, Arc::clone(&scenario));
+        let mut scenarios = lock(&self.scenarios);
+        if scenarios.len() >= SCENARIOS_MAX {
+            scenarios.clear();
+        }
+        scenarios.insert(key, Arc::clone(&scenario));
         Ok(scenario)
     }
 }

@@ -312,14 +312,23 @@ pub fn sentence(verdict: &Verdict, duration_s: f64) -> String {
             count(reversals),
             spoken(every_s)
         ),
-        Verdict::AtItsMaximum { replicas, share, waiting } => {
+        Verdict::AtItsMaximum { replicas, share, ready, waiting } => {
+            // Some start at any time; far fewer than were asked for had no GPUs to start on.
+            let few = if ready < replicas / 2.0 {
+                format!(", of which at most {} were ready", count(ready))
+            } else {
+                String::new()
+            };
             let rest = if waiting >= 0.5 {
                 format!(", and {} waited at the end", counted(waiting, "request", "requests"))
             } else {
                 String::new()
             };
             let size = counted(replicas, "replica", "replicas");
-            format!("It is overloaded: at its maximum of {size} for {} of the time{rest}.", percent(share))
+            format!(
+                "It is overloaded: at its maximum of {size} for {} of the time{few}{rest}.",
+                percent(share)
+            )
         }
         Verdict::TooSmall { replicas, longest_queue } => {
             format!("It is too small: {}{}.", all_along(replicas), waited("and", longest_queue))

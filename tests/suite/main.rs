@@ -1,5 +1,6 @@
 //! All integration tests: one binary, one link.
 
+mod cli;
 mod docs;
 mod export;
 mod hostile_inputs;

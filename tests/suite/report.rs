@@ -234,9 +234,11 @@ fn each_verdict_is_a_sentence() {
     let verdicts = [
         Verdict::Idle,
         Verdict::Saws { changes: 23.0, reversals: 22.0, every_s: 327.0 },
-        Verdict::AtItsMaximum { replicas: 5.0, share: 0.75, waiting: 412.0 },
-        Verdict::AtItsMaximum { replicas: 5.0, share: 1.0, waiting: 0.0 },
+        Verdict::AtItsMaximum { replicas: 5.0, share: 0.75, ready: 5.0, waiting: 412.0 },
+        Verdict::AtItsMaximum { replicas: 5.0, share: 1.0, ready: 4.0, waiting: 0.0 },
+        Verdict::AtItsMaximum { replicas: 100.0, share: 0.9, ready: 8.0, waiting: 0.0 },
         Verdict::TooSmall { replicas: 3.0, longest_queue: 40.0 },
+        Verdict::TooSmall { replicas: 0.0, longest_queue: 0.0 },
         Verdict::NeverScales { replicas: 1.0, longest_queue: 1.0 },
         Verdict::ReactsLate { after_s: 136.0 },
         Verdict::FallsShort { changes: 1.0, longest_queue: 4000.0 },
@@ -250,7 +252,9 @@ fn each_verdict_is_a_sentence() {
     It saws: 23 changes of size, 22 of them reversals, one every 5 min.
     It is overloaded: at its maximum of 5 replicas for 75.0 % of the time, and 412 requests waited at the end.
     It is overloaded: at its maximum of 5 replicas for 100.0 % of the time.
+    It is overloaded: at its maximum of 100 replicas for 90.0 % of the time, of which at most 8 were ready.
     It is too small: 3 replicas all along, and up to 40 requests waited.
+    It is too small: 0 replicas all along.
     It never scales: 1 replica all along, while up to 1 request waited.
     It reacts late: capacity came 2 min 16 s after the load's step.
     It falls short: 1 change of size, and up to 4,000 requests waited.
