@@ -182,7 +182,9 @@ impl Pod {
             return true;
         }
         let killed_at = now + spec.termination_grace_period.duration();
-        self.sigterm_at = now + spec.pre_stop.duration();
+        // A container that has not started has no hook to run.
+        let pre_stop = if self.is_running(now) { spec.pre_stop.duration() } else { SimDuration::ZERO };
+        self.sigterm_at = now + pre_stop;
         // A process without a serving engine has nothing to drain and ends at SIGTERM.
         let drain = if self.serves() { spec.shutdown_timeout.duration() } else { SimDuration::ZERO };
         self.exit_at = self.sigterm_at.checked_add(drain).map_or(killed_at, |drained| drained.min(killed_at));
@@ -373,6 +375,9 @@ mod tests {
         starting.advance(at(115));
         assert!(!starting.answers());
         assert_eq!(starting.advance(at(115)), Some(Transition::Exited));
+        let mut pulling = started();
+        assert!(!pulling.delete(at(12), &spec));
+        assert_eq!(pulling.next_transition(), Some(at(12)));
     }
 
     #[test]

@@ -101,13 +101,13 @@ pub struct RequestRecord {
     pub sent: Option<SimTime>,
     /// The pod that served it last, by creation ordinal.
     pub pod: Option<u32>,
-    /// When the client saw its first token.
+    /// When the client saw its first token; `None` also where that was still on its way at the end.
     pub first_token: Option<SimTime>,
-    /// When the client saw its last token, or its fate.
+    /// When the client saw its last token, or its fate; `None`: not before the run ended.
     pub ended: Option<SimTime>,
     /// Prompt length.
     pub prompt_tokens: Tokens,
-    /// Tokens that the client got.
+    /// Tokens that its engine had made for the client; 0 where none reached it.
     pub output_tokens: Tokens,
     /// Prompt tokens found in the prefix cache at first admission.
     pub cached_tokens: Tokens,
@@ -233,7 +233,7 @@ pub struct PodRecord {
     pub deleted: Option<SimTime>,
     /// Container exited; GPUs free.
     pub exited: Option<SimTime>,
-    /// Requests that it finished.
+    /// Requests that it finished, those among them whose answer nobody waited for any more.
     pub finished: u64,
     /// Requests that died with it.
     pub killed: u64,

@@ -107,16 +107,18 @@ struct Keda {
     fallback: Option<(u32, i32)>,
     behavior: Option<(u64, u64, u32)>,
     stabilization_s: u64,
+    sync_s: u64,
     kubernetes: &'static str,
 }
 
-const QUERIES: [&str; 8] = [
+const QUERIES: [&str; 9] = [
     "sum(vllm:num_requests_waiting)",
     "sum(vllm:num_requests_running) + sum(vllm:num_requests_waiting)",
     "sum(rate(vllm:generation_tokens_total[1m]))",
     "vllm:num_requests_running",
     "count(up == 0)",
-    "vector(time() % 60) > bool 30",
+    "4 * (vector(time() % 40) > bool 20)",
+    "30 * (vector(time() % 24) > bool 8)",
     "kube_deployment_status_replicas_ready",
     "max_over_time(sum(vllm:num_requests_running)[1m:5s])",
 ];
@@ -128,7 +130,7 @@ fn run() -> impl Strategy<Value = Run> {
 
 fn class() -> impl Strategy<Value = Class> {
     let timeout = prop_oneof![Just(None), (20u64..900).prop_map(Some), (900u64..30_000).prop_map(Some)];
-    (1u32..600, 1u32..120, any::<bool>(), timeout, -1i32..2, prop::option::of(1u32..4)).prop_map(
+    (1u32..600, 1u32..300, any::<bool>(), timeout, -1i32..2, prop::option::of(1u32..4)).prop_map(
         |(input_max, output_max, foreseen, timeout_ms, priority, groups)| Class {
             input_max,
             output_max,
@@ -148,7 +150,7 @@ fn source() -> impl Strategy<Value = Source> {
         1 => prop::collection::vec((0u64..3, 1u32..300, 1u32..120), 1..40),
     ];
     let cap = prop::option::of((1u32..6, select(vec!["queue", "drop"])));
-    (trace, any::<Index>(), 0.05f64..4.0, select(vec!["constant", "poisson", "gamma"]), cap)
+    (trace, any::<Index>(), 0.05f64..7.0, select(vec!["constant", "poisson", "gamma"]), cap)
         .prop_map(|(trace, class, rate, process, cap)| Source { trace, class, rate, process, cap })
 }
 
@@ -174,7 +176,7 @@ fn plant() -> impl Strategy<Value = Plant> {
     let model = select(vec![("llama-3.2-3b-a100-80gb-tp1", 1), ("qwen3-8b-a100-80gb-tp2", 2)]);
     let start = (prop::option::of(0i32..5), 0u64..8, 0u64..40, 1u64..11);
     let nodes = ((0u32..3, prop::option::of(0u32..3)), 1u32..4);
-    let pod = (0u64..30, any::<bool>(), 0u64..30, prop_oneof![Just(0), 1u64..3000]);
+    let pod = (0u64..30, any::<bool>(), prop_oneof![Just(0), 1u64..30], prop_oneof![Just(0), 1u64..3000]);
     let router = select(vec!["round_robin", "random", "least_requests"]);
     (model, start, nodes, pod, router, prop::option::of((1u32..30, 1u64..60))).prop_map(
         |(model, (initial, pull_s, boot_s, probe_s), ((min, more), pods_per_node), pod, router, gateway)| {
@@ -217,7 +219,7 @@ fn sensor() -> impl Strategy<Value = Sensor> {
 
 fn policy() -> impl Strategy<Value = Policy> {
     let size = (0i32..3, 1i32..5, any::<bool>());
-    let loops = (1u64..31, 0u64..60, 0u64..60);
+    let loops = (1u64..31, 0u64..60, prop_oneof![Just(0), 0u64..60], select(vec![3u64, 15]));
     let trigger = (
         prop::collection::vec(select(QUERIES.to_vec()), 1..3),
         select(vec!["0.5", "2", "10", "100"]),
@@ -229,7 +231,7 @@ fn policy() -> impl Strategy<Value = Policy> {
     let release = select(vec!["1.28", "1.32", "1.35"]);
     let keda = (size, loops, trigger, prop::option::of((0u32..4, 0i32..4)), behavior, release).prop_map(
         |((min, more, idle), loops, trigger, fallback, behavior, kubernetes)| {
-            let (polling_s, cooldown_s, stabilization_s) = loops;
+            let (polling_s, cooldown_s, stabilization_s, sync_s) = loops;
             let (queries, threshold, metric_type, strict, cached) = trigger;
             Policy::Keda(Box::new(Keda {
                 min,
@@ -245,6 +247,7 @@ fn policy() -> impl Strategy<Value = Policy> {
                 fallback,
                 behavior,
                 stabilization_s,
+                sync_s,
                 kubernetes,
             }))
         },
@@ -455,8 +458,8 @@ impl Keda {
     fn write(&self, text: &mut String) -> std::fmt::Result {
         writeln!(
             text,
-            "[hpa]\nkubernetes = '{}'\ndownscale_stabilization = '{}s'",
-            self.kubernetes, self.stabilization_s
+            "[hpa]\nkubernetes = '{}'\ndownscale_stabilization = '{}s'\nsync_period = '{}s'",
+            self.kubernetes, self.stabilization_s, self.sync_s
         )?;
         writeln!(text, "[policy]\nname = 'random'\n[policy.scaled_object]")?;
         writeln!(text, "min_replica_count = {}\nmax_replica_count = {}", self.min, self.max())?;

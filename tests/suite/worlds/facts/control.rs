@@ -161,6 +161,21 @@ fn a_service_that_sleeps_is_woken_by_a_metric_from_elsewhere_and_serves_what_was
 }
 
 #[test]
+fn a_paused_object_has_its_size_at_once_and_nobody_looks_at_it_again() {
+    let annotations = "[policy.annotations]\n\"autoscaling.keda.sh/paused-replicas\" = \"3\"\n";
+    let policy = keda(1, 5, "vector(9)", 1, "")
+        .replace("[policy.scaled_object]", &format!("{annotations}[policy.scaled_object]"));
+    let told = run(1, &experiment(&policy, ""), &[(0, 1), (100_000, 1)]);
+    assert_eq!((sizes(&told), told.decisions.len()), (vec![(at(secs(0)), 3)], 0));
+    let ready: Vec<_> = (0..3).map(|pod| told.pod(pod).ready).collect();
+    assert_eq!(
+        ready,
+        [Some(at(secs(0))), Some(at(secs(40))), Some(at(secs(40)))],
+        "only the first was there before"
+    );
+}
+
+#[test]
 fn a_ratio_counts_pods_that_terminate_as_long_as_they_are_ready() {
     // Half of the target: half of the ready pods would do, again and again.
     let ratio = trigger("vector(1)", 2, "metric_type = 'Value'");
