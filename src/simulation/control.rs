@@ -52,6 +52,8 @@ struct Keda {
 struct Seen {
     evaluations: u64,
     empty: u64,
+    /// Answers that are ranges, of which KEDA reads no value.
+    ranges: u64,
     failed: u64,
     first_error: Option<String>,
 }
@@ -60,6 +62,7 @@ impl Seen {
     fn note(&mut self, outcome: &QueryOutcome, reading: &TriggerReading) {
         self.evaluations += 1;
         self.empty += u64::from(matches!(outcome, QueryOutcome::Vector(values) if values.is_empty()));
+        self.ranges += u64::from(matches!(outcome, QueryOutcome::Matrix(_)));
         if let Some(error) = &reading.scaler_error {
             self.failed += 1;
             self.first_error.get_or_insert_with(|| error.clone());
@@ -68,9 +71,14 @@ impl Seen {
 
     /// What a careful colleague would say about it.
     fn warning(&self, trigger: &PrometheusTrigger, name: &str) -> Option<String> {
-        let Seen { evaluations, empty, failed, .. } = self;
+        let Seen { evaluations, empty, ranges, failed, .. } = self;
+        let reported = if trigger.ignore_null_values { "0" } else { "an error" };
+        if *ranges > 0 && *failed == 0 {
+            return Some(format!(
+                "trigger {name}: the query gives a range, which KEDA reports as {reported}; put it into a function such as avg_over_time()"
+            ));
+        }
         if *evaluations > 0 && empty == evaluations {
-            let reported = if trigger.ignore_null_values { "0" } else { "an error" };
             return Some(format!(
                 "trigger {name}: the query was empty at all {evaluations} evaluations, which KEDA reports as {reported}"
             ));

@@ -304,11 +304,11 @@ fn a_metric_that_errs_or_is_not_there_runs_and_is_told() {
     let shell = Shell::new();
     shell.write("busy.toml", BUSY);
     let cases = [
-        ("vllm:num_requests_running", 2, "returned 2 elements, KEDA takes one"),
+        ("vllm:num_requests_running", 2, "returned multiple elements"),
         ("sum(vllm:gpu_cache_usage_perc)", 1, "0.32 calls it `vllm:kv_cache_usage_perc`"),
         ("sum(no_such_metric)", 1, "nothing here exposes `no_such_metric`"),
-        ("scalar(sum(vllm:num_requests_running))", 1, "does not return a vector"),
-        ("vllm:num_requests_running[1m]", 1, "does not return a vector"),
+        ("scalar(sum(vllm:num_requests_running))", 1, "wrap it in vector()"),
+        ("vllm:num_requests_running[1m]", 1, "the query gives a range"),
     ];
     for (query, replicas, warning) in cases {
         let text = EAGER
