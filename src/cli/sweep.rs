@@ -54,8 +54,10 @@ pub(super) fn run(options: &SweepOptions) -> Result<ExitStatus, Failure> {
         Format::Json => output::data(&report::sweep_json(&plan, &swept, &ranking))?,
         Format::Text => output::data(&text(&plan, &swept, &ranking, base.currency(), &results))?,
     }
+    let mut failed = false;
     for result in &swept.results {
         if let Err(bug) = &result.outcome {
+            failed = true;
             output::talk(&bug_report(bug, &command(options.policy.as_deref(), &world(options))));
         }
     }
@@ -65,7 +67,8 @@ pub(super) fn run(options: &SweepOptions) -> Result<ExitStatus, Failure> {
         return Ok(ExitStatus::Failed);
     }
     journal.remove().map_err(Failure::Problem)?;
-    judge(&base.gate.assertions, base.gate.of, &plan, &swept, &ranking)
+    let judged = judge(&base.gate.assertions, base.gate.of, &plan, &swept, &ranking)?;
+    Ok(if failed { ExitStatus::Failed } else { judged })
 }
 
 fn world(options: &SweepOptions) -> WorldOptions {

@@ -181,7 +181,7 @@ pub struct SloTargets {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Cost {
-    /// Price of one GPU for an hour; the model file's when left out. Not negative.
+    /// Price of one GPU for an hour; the model file's when left out. From 0 to 10^9.
     pub price_per_gpu_hour: Option<f64>,
     /// What is paid for.
     pub bill: Bill,
@@ -280,10 +280,10 @@ impl Experiment {
             return Err(problem.help("a sign or a code, such as \"€\" or \"EUR\""));
         }
         if let Some(price) = self.cost.price_per_gpu_hour
-            && !(price.is_finite() && price >= 0.0)
+            && !(0.0..=1e9).contains(&price)
         {
             return Err(
-                Problem::key("cost.price_per_gpu_hour", format!("{price} is not a price")).help("0 or more")
+                Problem::key("cost.price_per_gpu_hour", format!("{price} is not a price")).help("0 to 10^9")
             );
         }
         if !(1..=REPETITIONS_MAX).contains(&self.repetitions) {
