@@ -99,9 +99,7 @@ pub(crate) mod duration_text {
             go.map_or_else(|| Seconds::parse(text).map(Seconds::duration).map_err(E::custom), Ok)
         }
         fn visit_f64<E: Error>(self, seconds: f64) -> Result<SimDuration, E> {
-            let duration = SimDuration::from_secs_f64(seconds);
-            duration
-                .ok_or_else(|| E::custom(format!("{seconds} is not a number of seconds from 0 to 106 days")))
+            Seconds::number(seconds).map(Seconds::duration).map_err(E::custom)
         }
         fn visit_i64<E: Error>(self, seconds: i64) -> Result<SimDuration, E> {
             self.visit_f64(seconds as f64)

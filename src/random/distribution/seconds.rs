@@ -29,7 +29,8 @@ impl Seconds {
             .ok_or_else(|| format!("{text:?} is longer than 106 days, the longest time that a run can hold"))
     }
 
-    fn number(seconds: f64) -> Result<Seconds, String> {
+    /// A bare number of seconds. The error is a clause with the remedy in it.
+    pub fn number(seconds: f64) -> Result<Seconds, String> {
         SimDuration::from_secs_f64(seconds)
             .map(Seconds)
             .ok_or_else(|| format!("{seconds} is not a number of seconds from 0 to 106 days"))
