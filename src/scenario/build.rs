@@ -40,7 +40,7 @@ impl Scenario {
         let schema = self.schema()?;
         let autoscaling = self.autoscaling(&target, &schema, &mut warnings)?;
         let retention = match &autoscaling {
-            Autoscaling::Static => Retention::Window(SimDuration::ZERO),
+            Autoscaling::Static | Autoscaling::Schedule(_) => Retention::Window(SimDuration::ZERO),
             Autoscaling::Keda(keda) => retention(&keda.queries),
         };
         let step_time = self.model.step_time(&self.engine);
@@ -154,7 +154,11 @@ impl Scenario {
         schema: &Schema,
         warnings: &mut Vec<String>,
     ) -> Result<Autoscaling, InputError> {
-        let Rule::ScaledObject(spec) = &self.policy.rule else { return Ok(Autoscaling::Static) };
+        let spec = match &self.policy.rule {
+            Rule::Static(_) => return Ok(Autoscaling::Static),
+            Rule::Schedule(schedule) => return Ok(Autoscaling::Schedule(schedule.clone())),
+            Rule::ScaledObject(spec) => spec,
+        };
         let annotations =
             Annotations::of(&self.policy.annotations).map_err(|problem| self.policy.locate(problem))?;
         let operator = KedaOperator::new(

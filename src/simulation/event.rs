@@ -41,6 +41,8 @@ pub(super) enum Event {
     Arrival(u64),
     /// Prometheus scrapes a target. By target.
     Scrape(u32),
+    /// A step of a timetable is due. By step.
+    ScheduledScale(u32),
     /// KEDA's scale loop.
     KedaPoll,
     /// The HPA's reconcile.
@@ -73,6 +75,8 @@ enum Rank {
     EngineWake,
     /// Sees all of the above.
     Scrape,
+    /// Decides without looking at anything.
+    Schedule,
     /// KEDA reads what Prometheus knows.
     KedaPoll,
     /// The HPA asks KEDA, after the poll of the same instant filled its cache.
@@ -96,6 +100,7 @@ impl Event {
             Event::Delivery(_) => Rank::Delivery,
             Event::Arrival(_) => Rank::Arrival,
             Event::Scrape(_) => Rank::Scrape,
+            Event::ScheduledScale(_) => Rank::Schedule,
             Event::KedaPoll => Rank::KedaPoll,
             Event::HpaSync => Rank::HpaSync,
             Event::Tick => Rank::Tick,
@@ -116,6 +121,7 @@ impl Event {
             | Event::Delivery(request)
             | Event::Arrival(request) => request,
             Event::Scrape(target) => u64::from(target),
+            Event::ScheduledScale(step) => u64::from(step),
             Event::Nodes | Event::KedaPoll | Event::HpaSync | Event::Tick => 0,
         }
     }
@@ -199,6 +205,7 @@ mod tests {
             Event::Arrival(9),
             Event::EngineWake(3),
             Event::Scrape(3),
+            Event::ScheduledScale(0),
             Event::KedaPoll,
             Event::HpaSync,
             Event::Tick,

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!   clients ─► traffic ─► engines            telemetry ─► control
-//!   (who sends) (gateway,  (batches,          (scrapes)    (KEDA, HPA)
+//!   (who sends) (gateway,  (batches,          (scrapes)    (autoscalers)
 //!                router)    outputs)              ▲            │
 //!                              ▲                  │            ▼ spec.replicas
 //!                              └───── fleet, pods ┴────────────┘
@@ -29,6 +29,6 @@ mod totals;
 mod traffic;
 mod world;
 
-pub use control::{Autoscaling, KedaSetup};
+pub use control::{Autoscaling, KedaSetup, Schedule, ScheduleStep};
 pub use setup::{EngineSetup, MonitoringSetup, RequestPath, ServingSetup, Setup, Target};
 pub use world::World;

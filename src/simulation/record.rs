@@ -163,6 +163,8 @@ pub struct DecisionRecord {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Controller {
+    /// A timetable.
+    Schedule,
     /// KEDA's scale loop.
     KedaPoll,
     /// The HPA's reconcile.

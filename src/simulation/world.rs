@@ -130,6 +130,7 @@ impl<'a> World<'a> {
             Event::Delivery(request) => self.delivery(request),
             Event::Arrival(_) => self.arrival()?,
             Event::Scrape(target) => self.scrape(target),
+            Event::ScheduledScale(step) => self.scheduled_scale(step),
             Event::KedaPoll => self.keda_poll(),
             Event::HpaSync => self.hpa_sync(),
             Event::Tick => self.tick(),
@@ -144,7 +145,7 @@ impl<'a> World<'a> {
     fn finish(mut self) {
         self.now = if self.drain { self.now.max(self.end) } else { self.end };
         self.last_tick();
-        self.warn_about_triggers();
+        self.warn_about_control();
         self.warn_about_capacity();
         self.end_all_flights();
         for pod in self.fleet.live_ordinals() {

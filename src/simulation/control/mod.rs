@@ -1,0 +1,90 @@
+//! The controllers' loops: who decides about `spec.replicas`, each at its own pace.
+
+mod hpa_loop;
+mod keda;
+mod schedule;
+
+pub use keda::KedaSetup;
+pub use schedule::{Schedule, ScheduleStep};
+
+use super::record::{Controller, DecisionRecord, Recorder};
+use super::world::World;
+use crate::random::Streams;
+use crate::units::{Replicas, SimDuration, SimTime};
+use keda::Keda;
+use serde::Serialize;
+
+/// What decides about `spec.replicas`.
+pub enum Autoscaling {
+    /// Nothing does: a fixed size.
+    Static,
+    /// A timetable.
+    Schedule(Schedule),
+    /// KEDA and the HPA that it generates.
+    Keda(Box<KedaSetup>),
+}
+
+/// The loops in motion.
+pub(super) enum ControlLoops {
+    Static,
+    Schedule(Schedule),
+    Keda(Box<Keda>),
+}
+
+impl ControlLoops {
+    pub(super) fn new(autoscaling: Autoscaling, streams: &Streams) -> Self {
+        match autoscaling {
+            Autoscaling::Static => ControlLoops::Static,
+            Autoscaling::Schedule(schedule) => ControlLoops::Schedule(schedule),
+            Autoscaling::Keda(setup) => ControlLoops::Keda(Box::new(Keda::new(*setup, streams))),
+        }
+    }
+}
+
+impl World<'_> {
+    /// Schedules what the controllers do first.
+    pub(super) fn start_control(&mut self) {
+        match &self.control {
+            ControlLoops::Static => {}
+            ControlLoops::Schedule(_) => self.start_schedule(),
+            ControlLoops::Keda(_) => self.start_keda(),
+        }
+    }
+
+    /// The HPA syncs, whoever made it.
+    pub(super) fn hpa_sync(&mut self) {
+        match &self.control {
+            ControlLoops::Keda(_) => self.sync_kedas_hpa(),
+            ControlLoops::Static | ControlLoops::Schedule(_) => {}
+        }
+    }
+
+    /// What a careful colleague would say about the controllers, once the run is over.
+    pub(super) fn warn_about_control(&mut self) {
+        if let ControlLoops::Keda(keda) = &self.control {
+            keda.warnings().for_each(|warning| self.totals.warn(warning));
+        }
+    }
+}
+
+/// When a loop of `period` begins: at a phase of its own, for relative to the traffic and to other loops it is arbitrary.
+fn phase(streams: &Streams, name: &str, period: SimDuration) -> SimTime {
+    SimTime::ZERO + SimDuration::from_ps(streams.stream(name).below(period.as_ps().max(1)))
+}
+
+/// Tells a decision to whoever wants to hear it; `sizes` are `spec.replicas` before and after.
+fn record_decision(
+    recorder: &mut dyn Recorder,
+    at: SimTime,
+    controller: Controller,
+    sizes: (Replicas, Replicas),
+    detail: &impl Serialize,
+) {
+    if !recorder.wants_decisions() {
+        return;
+    }
+    let (replicas_before, replicas_after) = sizes;
+    // Serializing plain structs with string keys cannot fail; a null would still be a record of when it happened.
+    let detail = serde_json::to_value(detail).unwrap_or_default();
+    recorder.decision(&DecisionRecord { at, controller, replicas_before, replicas_after, detail });
+}
