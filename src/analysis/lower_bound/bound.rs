@@ -89,8 +89,8 @@ impl Windows {
 
     fn replica_ps(&self, demand: &Demand, initial: Replicas) -> f64 {
         let start = demand.quickest_start.as_ps() as f64;
-        // A replica of the beginning has no start, only an end: its half of one is not owed.
-        let unowed = f64::from(initial.get()) * start / 2.0;
+        // A replica of the beginning has no start, only an end: its half of one is not owed, nor what it saves its window.
+        let unowed = f64::from(initial.get()) * f64::min(start / 2.0, self.length_ps);
         let dearest = |window: &Window| window.parts.first().map(|part| part.0 / part.1);
         let dearest = self.windows.iter().filter_map(dearest).fold(0.0, f64::max);
         let at = |price: f64, start: f64| {
@@ -198,9 +198,10 @@ mod tests {
     fn work_is_served_by_whole_replicas_or_by_some_that_start() {
         // 1.5 replicas' worth in the whole hour: a second one for all of it, or half of it and half a start.
         let needs = [(0, 3600, 1800.0); 3];
-        assert!((hours(&demand(&needs, 0, 100_000)) - 4.0).abs() < 1e-6, "a start is dearer than to stay");
-        // Half a start is 300 s, and the first replica owes none of its own.
-        assert!((hours(&demand(&needs, 0, 600)) - 3.0).abs() < 1e-6);
+        let hours = |start: u64, initial: i32| gpu_hours(&demand(&needs, 0, start), Replicas(initial));
+        assert!((hours(100_000, 0) - 4.0).abs() < 1e-6, "a start is dearer than to stay");
+        assert!((hours(600, 0) - 2.0 * 5700.0 / 3600.0).abs() < 1e-6, "half a start is 300 s");
+        assert!((hours(600, 1) - 3.0).abs() < 1e-6, "the replica of the beginning owes none");
     }
 
     #[test]
