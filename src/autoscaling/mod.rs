@@ -6,3 +6,4 @@ pub mod hpa;
 pub mod instant_query;
 pub mod keda;
 pub mod quantity;
+pub mod wva;

@@ -147,7 +147,7 @@ impl HorizontalPodAutoscalerSpec {
 }
 
 /// Bounds that the API server refuses; it takes a minimum of 0 only behind the feature gate `HPAScaleToZero`.
-fn bound_problems(min_replicas: Option<i32>, max_replicas: i32) -> Vec<Problem> {
+pub(in crate::autoscaling) fn bound_problems(min_replicas: Option<i32>, max_replicas: i32) -> Vec<Problem> {
     let mut problems = Vec::new();
     let min = min_replicas.unwrap_or(1);
     if min < 1 {

@@ -27,6 +27,7 @@ mod version;
 pub use behavior::{Behavior, PolicyKind, ScalingPolicy, ScalingRules, SelectPolicy};
 pub use conditions::{Condition, Conditions, Reason};
 pub use flags::ControllerManagerFlags;
+pub(in crate::autoscaling) use horizontal_pod_autoscaler::bound_problems;
 pub use horizontal_pod_autoscaler::{
     HorizontalPodAutoscalerSpec, MetricIdentifier, MetricKind, MetricSpec, TargetKind, TargetSpec,
 };
