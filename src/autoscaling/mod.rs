@@ -1,6 +1,9 @@
-//! The controller: what KEDA and the HPA decide.
+//! The controller: what KEDA, the HPA and the autoscalers that one compares them with decide.
 
+pub mod aibrix;
 mod go;
 pub mod hpa;
+pub mod instant_query;
 pub mod keda;
 pub mod quantity;
+pub mod wva;

@@ -5,7 +5,8 @@ use super::prometheus_scaler::PrometheusTrigger;
 use super::scaled_object::ScaledObjectSpec;
 use super::version::KedaVersion;
 use crate::autoscaling::hpa::{
-    Behavior, CompleteBehavior, ControllerManagerFlags, ExternalMetric, HpaSpec, ScalingRules, SelectPolicy,
+    Behavior, CompleteBehavior, ControllerManagerFlags, ExternalMetric, HpaSpec, Metric, ScalingRules,
+    SelectPolicy,
 };
 use crate::problem::Problem;
 
@@ -57,7 +58,7 @@ pub fn generate_hpa(
     Ok(HpaSpec {
         min_replicas: spec.hpa_min_replicas(),
         max_replicas: spec.hpa_max_replicas(),
-        metrics: triggers.iter().enumerate().map(metric).collect(),
+        metrics: triggers.iter().enumerate().map(metric).map(Metric::External).collect(),
         behavior: hpa_behavior(spec, annotations).map(complete).transpose().map_err(under)?,
         flags: flags.clone(),
     })
@@ -92,7 +93,8 @@ mod tests {
     fn bounds_metrics_and_no_behavior() {
         let hpa = generate(TRIGGERS, Annotations::default());
         assert_eq!((hpa.min_replicas, hpa.max_replicas, hpa.behavior), (Replicas(1), Replicas(100), None));
-        let metric = |i, target| ExternalMetric { name: format!("s{i}-prometheus"), target };
+        let metric =
+            |i, target| Metric::External(ExternalMetric { name: format!("s{i}-prometheus"), target });
         let (first, second) =
             (MetricTarget::AverageValue(MilliValue(2000)), MetricTarget::Value(MilliValue(800)));
         assert_eq!(hpa.metrics, [metric(0, first), metric(1, second)]);

@@ -265,7 +265,7 @@ impl KedaOperator {
             fallback: self.spec.fallback.as_ref(),
             modifiers: self.spec.scaling_modifiers(),
             metric_name: &name,
-            target: self.hpa.metrics[metric].target,
+            target: self.hpa.metrics[metric].target(),
             workload,
         };
         let evaluated = self.fallback.evaluate(metric, milli, &context);

@@ -137,7 +137,8 @@ impl Keda {
             return Some((decision, Fetch::default()));
         }
         let fetch = self.fetch(sensor, workload, now);
-        let reported = |reading: &TriggerReading| reading.reported().map(|milli| vec![milli]);
+        let reported =
+            |reading: &TriggerReading| hpa::Fetched::External(reading.reported().map(|milli| vec![milli]));
         let values: Vec<hpa::Fetched> = fetch.readings.iter().map(reported).collect();
         let decision = self.hpa.decide(self.operator.hpa()?, scale, now, &values);
         Some((decision, fetch))
