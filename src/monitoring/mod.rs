@@ -1,9 +1,13 @@
 //! The sensor: what Prometheus knows, and when.
 
+pub mod dcgm;
+pub mod epp_metrics;
+pub mod exposition;
 pub mod kube_state_metrics;
 pub mod labels;
 pub mod never_match;
 pub mod promql;
+pub mod router_metrics;
 pub mod scrape;
 pub mod series;
 mod settings;

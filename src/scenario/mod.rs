@@ -26,6 +26,7 @@ mod input_error;
 mod manifest;
 mod model;
 mod policy;
+mod sensor;
 mod set;
 mod shipped;
 mod source_text;

@@ -39,6 +39,10 @@ pub(super) enum Event {
     Delivery(u64),
     /// The workload's next request comes due. By request.
     Arrival(u64),
+    /// The sample period of the GPUs' next reading begins.
+    GpuSampleBegins,
+    /// The GPUs are read.
+    GpuSampleEnds,
     /// Prometheus scrapes a target. By target.
     Scrape(u32),
     /// A step of a timetable is due. By step.
@@ -73,6 +77,8 @@ enum Rank {
     Arrival,
     /// After all that arrives at the same instant, so that it starts together.
     EngineWake,
+    /// Sees the engines as they are now, and is seen by the scrape.
+    GpuReading,
     /// Sees all of the above.
     Scrape,
     /// Decides without looking at anything.
@@ -99,6 +105,7 @@ impl Event {
             | Event::ClientDone { .. } => Rank::Client,
             Event::Delivery(_) => Rank::Delivery,
             Event::Arrival(_) => Rank::Arrival,
+            Event::GpuSampleBegins | Event::GpuSampleEnds => Rank::GpuReading,
             Event::Scrape(_) => Rank::Scrape,
             Event::ScheduledScale(_) => Rank::Schedule,
             Event::KedaPoll => Rank::KedaPoll,
@@ -122,15 +129,20 @@ impl Event {
             | Event::Arrival(request) => request,
             Event::Scrape(target) => u64::from(target),
             Event::ScheduledScale(step) => u64::from(step),
-            Event::Nodes | Event::KedaPoll | Event::HpaSync | Event::Tick => 0,
+            Event::Nodes
+            | Event::GpuSampleBegins
+            | Event::GpuSampleEnds
+            | Event::KedaPoll
+            | Event::HpaSync
+            | Event::Tick => 0,
         }
     }
 
     /// Tells events of one rank and key apart, so that the order is total. An answer that comes when its client would
-    /// give up has come.
+    /// give up has come. A reading ends before the next begins.
     fn variant(self) -> u8 {
         match self {
-            Event::EndpointDropped(_) | Event::ClientTimeout(_) => 1,
+            Event::EndpointDropped(_) | Event::ClientTimeout(_) | Event::GpuSampleBegins => 1,
             Event::GatewayTimeout(_) => 2,
             Event::ClientDone { .. } => 3,
             _ => 0,
@@ -204,6 +216,8 @@ mod tests {
             Event::Delivery(4),
             Event::Arrival(9),
             Event::EngineWake(3),
+            Event::GpuSampleEnds,
+            Event::GpuSampleBegins,
             Event::Scrape(3),
             Event::ScheduledScale(0),
             Event::KedaPoll,

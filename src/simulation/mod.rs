@@ -16,8 +16,10 @@ mod clients;
 mod control;
 mod engines;
 mod event;
+mod exporters;
 mod fleet;
 mod flight;
+mod gpu_readings;
 mod level;
 mod pods;
 pub mod record;
@@ -30,5 +32,6 @@ mod traffic;
 mod world;
 
 pub use control::{Autoscaling, KedaSetup, Schedule, ScheduleStep};
+pub use exporters::Exporters;
 pub use setup::{EngineSetup, MonitoringSetup, RequestPath, ServingSetup, Setup, Target};
 pub use world::World;

@@ -1,6 +1,7 @@
 //! Everything a run needs, checked: what `scenario` makes of the user's files.
 
 use super::control::Autoscaling;
+use super::exporters::Exporters;
 use crate::monitoring::MonitoringSpec;
 use crate::monitoring::series::Retention;
 use crate::monitoring::vllm_metrics::Schema;
@@ -62,6 +63,8 @@ pub struct MonitoringSetup {
     pub retention: Retention,
     /// What a pod's `/metrics` page holds.
     pub schema: Schema,
+    /// The exporters that somebody reads.
+    pub exporters: Exporters,
 }
 
 /// The plant's settings.

@@ -64,6 +64,7 @@ impl<'a> World<'a> {
                 gateway: Gateway::new(serving.gateway),
                 router: Router::new(serving.router, streams.stream("router")),
                 delay: serving.request_path.input,
+                stats: setup.monitoring.exporters.read_ingress().then(Box::default),
             },
             sensor: Sensor::new(setup.monitoring, setup.target.clone(), setup.epoch, &streams),
             control: ControlLoops::new(setup.autoscaling, &streams),
@@ -75,6 +76,7 @@ impl<'a> World<'a> {
         };
         world.create_initial_pods();
         world.start_sensor();
+        world.start_exporters(&streams);
         world.start_control();
         world.start_timeline();
         world.pull_request()?;
@@ -129,6 +131,8 @@ impl<'a> World<'a> {
             Event::GatewayTimeout(request) => self.gateway_timeout(request),
             Event::Delivery(request) => self.delivery(request),
             Event::Arrival(_) => self.arrival()?,
+            Event::GpuSampleBegins => self.gpu_sample_begins(),
+            Event::GpuSampleEnds => self.gpu_sample_ends(),
             Event::Scrape(target) => self.scrape(target),
             Event::ScheduledScale(step) => self.scheduled_scale(step),
             Event::KedaPoll => self.keda_poll(),
