@@ -12,5 +12,6 @@ pub mod scrape;
 pub mod series;
 mod settings;
 pub mod vllm_metrics;
+pub mod wva_metrics;
 
 pub use settings::{Discovery, MonitoringSpec};

@@ -38,10 +38,7 @@ impl Scenario {
         let schema = self.schema()?;
         let targets = Targets::new(self, &target, schema.columns(), self.metrics_release()?);
         let autoscaling = self.autoscaling(&target, &targets, &mut warnings)?;
-        let queries = match &autoscaling {
-            Autoscaling::Static | Autoscaling::Schedule(_) => &[][..],
-            Autoscaling::Keda(keda) => &keda.queries,
-        };
+        let queries = autoscaling.queries();
         let (retention, exporters) = (retention(queries), targets.read_by(queries));
         let step_time = self.model.step_time(&self.engine);
         let path = &self.model.request_path;
@@ -74,6 +71,7 @@ impl Scenario {
                 gateway: self.serving.gateway,
             },
             monitoring: MonitoringSetup { spec: self.monitoring.clone(), retention, schema, exporters },
+            wva: None,
             autoscaling,
             warnings,
         })

@@ -169,6 +169,10 @@ pub enum Controller {
     KedaPoll,
     /// The HPA's reconcile.
     HpaSync,
+    /// A reconcile of AIBrix.
+    Aibrix,
+    /// A run of the Workload Variant Autoscaler, whose decision others carry out.
+    Wva,
 }
 
 /// A change of `spec.replicas`.

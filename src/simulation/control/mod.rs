@@ -1,16 +1,26 @@
 //! The controllers' loops: who decides about `spec.replicas`, each at its own pace.
 
+mod aibrix;
+mod hpa;
 mod hpa_loop;
 mod keda;
 mod schedule;
+mod wva;
 
+pub use aibrix::AibrixSetup;
+pub use hpa::HpaSetup;
 pub use keda::KedaSetup;
 pub use schedule::{Schedule, ScheduleStep};
+pub(super) use wva::Wva;
+pub use wva::WvaSetup;
 
 use super::record::{Controller, DecisionRecord, Recorder};
 use super::world::World;
+use crate::monitoring::promql::Query;
 use crate::random::Streams;
-use crate::units::{Replicas, SimDuration, SimTime};
+use crate::units::{Replicas, SimDuration, SimTime, UnixMillis};
+use aibrix::Aibrix;
+use hpa::PlainHpa;
 use keda::Keda;
 use serde::Serialize;
 
@@ -22,6 +32,21 @@ pub enum Autoscaling {
     Schedule(Schedule),
     /// KEDA and the HPA that it generates.
     Keda(Box<KedaSetup>),
+    /// An HPA over prometheus-adapter.
+    Hpa(Box<HpaSetup>),
+    /// AIBrix's PodAutoscaler.
+    Aibrix(Box<AibrixSetup>),
+}
+
+impl Autoscaling {
+    /// What it asks Prometheus.
+    pub fn queries(&self) -> &[Query] {
+        match self {
+            Autoscaling::Keda(keda) => &keda.queries,
+            Autoscaling::Hpa(hpa) => &hpa.queries,
+            Autoscaling::Static | Autoscaling::Schedule(_) | Autoscaling::Aibrix(_) => &[],
+        }
+    }
 }
 
 /// The loops in motion.
@@ -29,14 +54,18 @@ pub(super) enum ControlLoops {
     Static,
     Schedule(Schedule),
     Keda(Box<Keda>),
+    Hpa(Box<PlainHpa>),
+    Aibrix(Box<Aibrix>),
 }
 
 impl ControlLoops {
-    pub(super) fn new(autoscaling: Autoscaling, streams: &Streams) -> Self {
+    pub(super) fn new(autoscaling: Autoscaling, epoch: UnixMillis, streams: &Streams) -> Self {
         match autoscaling {
             Autoscaling::Static => ControlLoops::Static,
             Autoscaling::Schedule(schedule) => ControlLoops::Schedule(schedule),
             Autoscaling::Keda(setup) => ControlLoops::Keda(Box::new(Keda::new(*setup, streams))),
+            Autoscaling::Hpa(setup) => ControlLoops::Hpa(Box::new(PlainHpa::new(*setup, streams))),
+            Autoscaling::Aibrix(setup) => ControlLoops::Aibrix(Box::new(Aibrix::new(*setup, epoch, streams))),
         }
     }
 }
@@ -48,14 +77,18 @@ impl World<'_> {
             ControlLoops::Static => {}
             ControlLoops::Schedule(_) => self.start_schedule(),
             ControlLoops::Keda(_) => self.start_keda(),
+            ControlLoops::Hpa(_) => self.start_hpa(),
+            ControlLoops::Aibrix(_) => self.start_aibrix(),
         }
+        self.start_wva();
     }
 
     /// The HPA syncs, whoever made it.
     pub(super) fn hpa_sync(&mut self) {
         match &self.control {
             ControlLoops::Keda(_) => self.sync_kedas_hpa(),
-            ControlLoops::Static | ControlLoops::Schedule(_) => {}
+            ControlLoops::Hpa(_) => self.sync_plain_hpa(),
+            ControlLoops::Static | ControlLoops::Schedule(_) | ControlLoops::Aibrix(_) => {}
         }
     }
 
