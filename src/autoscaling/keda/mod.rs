@@ -6,6 +6,7 @@
 
 mod annotations;
 mod conditions;
+pub mod cron;
 mod executor;
 mod fallback;
 mod hpa;
