@@ -144,7 +144,8 @@ mod tests {
     #[test]
     fn a_star_is_remembered_unless_it_steps() {
         let star = |text| Field::parse(text, DAY_OF_MONTH).map(Field::is_star);
-        for (text, wanted) in [("*", true), ("?", true), ("*/1", true), ("*/2", false), ("1-31", false), ("3,*", true)]
+        for (text, wanted) in
+            [("*", true), ("?", true), ("*/1", true), ("*/2", false), ("1-31", false), ("3,*", true)]
         {
             assert_eq!(star(text), Ok(wanted), "{text}");
         }
@@ -152,7 +153,20 @@ mod tests {
 
     #[test]
     fn what_robfig_refuses_is_refused() {
-        for text in ["60", "-30", "5-", "5-3", "1-2-3", "*/0", "1/2/3", "x", "1.5", "mon", "*/x", "9999999999999999999"] {
+        for text in [
+            "60",
+            "-30",
+            "5-",
+            "5-3",
+            "1-2-3",
+            "*/0",
+            "1/2/3",
+            "x",
+            "1.5",
+            "mon",
+            "*/x",
+            "9999999999999999999",
+        ] {
             assert!(Field::parse(text, MINUTE).is_err(), "{text}");
         }
         assert!(Field::parse("7", DAY_OF_WEEK).is_err() && Field::parse("0", DAY_OF_MONTH).is_err());

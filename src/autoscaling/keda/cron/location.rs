@@ -3,9 +3,9 @@
 
 use crate::nearest::nearest;
 use crate::problem::Problem;
+use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::{Offset, TimeZone, TimeZoneDatabase};
-use jiff::Timestamp;
 
 /// A time zone.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,7 +68,9 @@ impl Clock<'_> {
     /// hold if the clocks showed UTC.
     pub(super) fn date(&mut self, year: i16, month: i8, day: i8, seconds_of_day: i64) -> Option<i64> {
         let months = i32::from(year) * 12 + i32::from(month) - 1;
-        let first = Date::new(i16::try_from(months.div_euclid(12)).ok()?, (months.rem_euclid(12) + 1) as i8, 1).ok()?;
+        let first =
+            Date::new(i16::try_from(months.div_euclid(12)).ok()?, (months.rem_euclid(12) + 1) as i8, 1)
+                .ok()?;
         let midnight = Offset::UTC.to_timestamp(first.at(0, 0, 0, 0)).ok()?.as_second();
         let shown = midnight + i64::from(day - 1) * 86_400 + seconds_of_day;
         match self.offset(shown)? {
@@ -123,9 +125,9 @@ mod tests {
 
     #[test]
     fn skipped_and_repeated_hours_resolve_as_in_go() {
-        // 2026-03-29 02:30 is skipped in Berlin, 2026-10-25 02:30 comes twice, the first time in summer time.
+        // 2026-03-29 02:30 is skipped in Berlin, 2026-10-25 02:30 comes twice: Go takes the second.
         assert_eq!(at("Europe/Berlin", "2026-03-29T02:30:00"), at("UTC", "2026-03-29T01:30:00"));
-        assert_eq!(at("Europe/Berlin", "2026-10-25T02:30:00"), at("UTC", "2026-10-25T00:30:00"));
+        assert_eq!(at("Europe/Berlin", "2026-10-25T02:30:00"), at("UTC", "2026-10-25T01:30:00"));
     }
 
     #[test]

@@ -260,8 +260,16 @@ mod tests {
 
     #[test]
     fn expressions_that_keda_refuses() {
-        for text in ["", "0 8 * *", "0 8 * * * *", "@daily", "@every 1h", "TZ=UTC", "TZ=Nowhere 0 8 * * *", "61 * * * *"]
-        {
+        for text in [
+            "",
+            "0 8 * *",
+            "0 8 * * * *",
+            "@daily",
+            "@every 1h",
+            "TZ=UTC",
+            "TZ=Nowhere 0 8 * * *",
+            "61 * * * *",
+        ] {
             assert!(Schedule::parse(text).is_err(), "{text}");
         }
     }
