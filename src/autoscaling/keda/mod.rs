@@ -10,10 +10,14 @@ pub mod cron;
 mod cron_scaler;
 mod events;
 mod executor;
+mod external_metric;
 mod fallback;
+#[cfg(test)]
+mod fixture;
 mod hpa;
 mod metadata;
 mod operator;
+mod poll;
 mod prometheus_scaler;
 mod pruning;
 mod reading;
@@ -30,7 +34,8 @@ pub use events::Event;
 pub use executor::{Rule, ScaleRequest, ScaleResult, request_scale};
 pub use fallback::{FallbackContext, FallbackStatus, Health, HealthStatus, MetricWithFallback, Workload};
 pub use hpa::{generate_hpa, hpa_behavior, hpa_name};
-pub use operator::{KedaOperator, ObjectNames, PollDecision};
+pub use operator::{KedaOperator, ObjectNames};
+pub use poll::PollDecision;
 pub use prometheus_scaler::{PrometheusTrigger, QueryOutcome};
 pub use reading::{Source, TriggerReading};
 pub use scaled_object::{
