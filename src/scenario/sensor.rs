@@ -118,7 +118,7 @@ impl Targets {
     }
 
     /// The exporters of which one of the queries reads something.
-    pub(super) fn read_by(&self, queries: &[Query]) -> Exporters {
+    pub(super) fn read_by(&self, queries: &[&Query]) -> Exporters {
         let is_read = |which: Which| {
             let mut kinds = self.kinds.iter().filter(|kind| kind.which == which);
             kinds.any(|kind| {

@@ -59,7 +59,12 @@ pub fn propose(spec: &HpaSpec, metric: &Metric, fetched: &Fetched, scale: Scale)
             external::propose(spec, metric, values, scale, &mut proposal)
         }
         (Metric::Pods(metric), Fetched::Pods(Ok(pods))) => pods::propose(metric, pods, scale, &mut proposal),
-        (_, Fetched::External(Err(why)) | Fetched::Pods(Err(why))) => Err(why.clone()),
+        (_, Fetched::External(Err(why))) => {
+            Err(format!("unable to fetch metrics from external metrics API: {why}"))
+        }
+        (_, Fetched::Pods(Err(why))) => {
+            Err(format!("unable to fetch metrics from custom metrics API: {why}"))
+        }
         (metric, _) => Err(format!("the answer for {} is of another kind of metric", metric.name())),
     };
     match wanted {

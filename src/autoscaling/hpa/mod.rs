@@ -21,6 +21,7 @@ pub mod prometheus_adapter;
 mod reconcile;
 mod spec;
 mod stabilization;
+mod status;
 mod tolerance;
 mod version;
 
@@ -40,5 +41,6 @@ pub use spec::{
     CompleteBehavior, CompleteRules, ExternalMetric, HpaSpec, Metric, MetricTarget, PodsMetric, Scale,
 };
 pub use stabilization::Stabilized;
+pub use status::{CurrentMetric, HpaStatus, MetricNames};
 pub use tolerance::Tolerance;
 pub use version::KubernetesVersion;

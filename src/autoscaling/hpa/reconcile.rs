@@ -71,6 +71,8 @@ pub struct Decision {
     pub metrics: Vec<Proposal>,
     /// The largest proposal.
     pub proposal: Option<Replicas>,
+    /// The metric that made it; the first of equal ones.
+    pub proposed_by: Option<String>,
     /// What stabilization made of it.
     pub stabilization: Option<Stabilized>,
     /// What bounds and rate limits made of that.
@@ -128,7 +130,8 @@ pub fn decide(
         .zip(fetched)
         .map(|(metric, fetched)| propose(spec, metric, fetched, scale))
         .collect();
-    let combined = largest(&decision.metrics);
+    let largest = largest(&decision.metrics);
+    let combined = largest.and_then(|metric| metric.replicas).unwrap_or(Replicas::ZERO);
     decision.error = first_error(&decision.metrics);
     let failed = decision.metrics.iter().filter(|metric| metric.replicas.is_none()).count();
     // A missing metric might have asked for more, so the others may raise the size but not lower it.
@@ -142,7 +145,16 @@ pub fn decide(
     // Negative proposals exist: KEDA before v2.20 passes negative values on.
     let proposal = combined.max(Replicas::ZERO);
     decision.proposal = Some(proposal);
-    decision.reason = reason_of(&decision.metrics, proposal, scale.spec);
+    let above = largest.map(|metric| {
+        let metric = &metric.metric;
+        format!("{} metric {} above target", metric.kind(), metric.name())
+    });
+    decision.proposed_by = largest.map(|metric| metric.metric.name().to_owned());
+    decision.reason = if proposal > scale.spec {
+        above
+    } else {
+        (proposal < scale.spec).then(|| "All metrics below target".to_owned())
+    };
     let (stabilized, limited) = normalize(spec, scale.spec, proposal, state, now);
     decision.desired_replicas = limited.replicas;
     decision.stabilization = Some(stabilized);
@@ -202,11 +214,16 @@ fn finish(mut decision: Decision, spec: &HpaSpec, state: &mut HpaState, now: Sim
     decision
 }
 
-/// The largest proposal; 0 without any. As upstream, a first proposal of 0 or a negative one gives way to the next.
-fn largest(metrics: &[Proposal]) -> Replicas {
-    metrics.iter().filter_map(|metric| metric.replicas).fold(Replicas::ZERO, |largest, replicas| {
-        if largest == Replicas::ZERO || replicas > largest { replicas } else { largest }
-    })
+/// The metric with the largest proposal. As upstream, a first proposal of 0 or a negative one gives way to the next.
+fn largest(metrics: &[Proposal]) -> Option<&Proposal> {
+    let valid = metrics.iter().filter_map(|metric| Some((metric.replicas?, metric)));
+    let largest =
+        valid.reduce(
+            |largest, next| {
+                if largest.0 == Replicas::ZERO || next.0 > largest.0 { next } else { largest }
+            },
+        );
+    largest.map(|(_, metric)| metric)
 }
 
 /// The condition's reason is the first failed metric's.
@@ -227,18 +244,6 @@ fn first_error(metrics: &[Proposal]) -> Option<String> {
     ))
 }
 
-fn reason_of(metrics: &[Proposal], proposal: Replicas, current: Replicas) -> Option<String> {
-    if proposal > current {
-        let highest = metrics.iter().find(|metric| metric.replicas == Some(proposal))?;
-        let kind = match highest.metric {
-            Metric::External(_) => "external",
-            Metric::Pods(_) => "pods",
-        };
-        return Some(format!("{kind} metric {} above target", highest.metric.name()));
-    }
-    (proposal < current).then(|| "All metrics below target".to_owned())
-}
-
 impl Decision {
     fn unchanged(spec: &HpaSpec, scale: Scale) -> Self {
         Decision {
@@ -250,6 +255,7 @@ impl Decision {
             max_replicas: spec.max_replicas,
             metrics: Vec::new(),
             proposal: None,
+            proposed_by: None,
             stabilization: None,
             limits: None,
             desired_replicas: scale.spec,
@@ -336,7 +342,7 @@ mod tests {
         let (spec, mut state) = (hpa(2), HpaState::default());
         let down = sync(&spec, &mut state, 3, 15, &[Some(2_000), None]);
         assert_eq!((down.path, down.rescaled), (Path::MetricsFailed, false));
-        let error = "invalid metrics (1 invalid out of 2), first error is: s1-prometheus: refused";
+        let error = "invalid metrics (1 invalid out of 2), first error is: s1-prometheus: unable to fetch metrics from external metrics API: refused";
         assert_eq!(down.error.as_deref(), Some(error));
         let up = sync(&spec, &mut state, 3, 30, &[Some(10_000), None]);
         assert_eq!((up.desired_replicas, up.rescaled, up.error.as_deref()), (Replicas(5), true, Some(error)));

@@ -34,6 +34,14 @@ pub enum Metric {
 }
 
 impl Metric {
+    /// What Kubernetes calls its kind in messages.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Metric::External(_) => "external",
+            Metric::Pods(_) => "pods",
+        }
+    }
+
     /// `metric.name`.
     pub fn name(&self) -> &str {
         match self {

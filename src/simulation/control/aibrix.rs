@@ -44,7 +44,7 @@ impl Aibrix {
         let (decision, took) = match aibrix::plan(&self.setup.autoscaler, current, &mut self.state) {
             Plan::Decided(decision) => (decision, SimDuration::ZERO),
             Plan::Fetch => {
-                let collected = self.collect(sensor, fleet);
+                let collected = self.collect(sensor, fleet, now);
                 let decision =
                     aibrix::decide(&self.setup.autoscaler, current, &mut self.state, now, &collected);
                 (Box::new(decision), collected.took)
@@ -54,10 +54,10 @@ impl Aibrix {
         now + took
     }
 
-    fn collect(&self, sensor: &Sensor, fleet: &Fleet) -> Collected {
+    fn collect(&self, sensor: &Sensor, fleet: &Fleet, now: SimTime) -> Collected {
         let answer = |family: Option<&str>, pod: u32| {
             let slot = fleet.slot(pod);
-            if slot.pod.node.is_none() {
+            if !slot.pod.is_running(now) {
                 return PodAnswer::NoAddress;
             }
             let engine = slot.engine.as_ref().filter(|_| slot.pod.answers());

@@ -2,11 +2,13 @@
 
 use super::hpa_loop::HpaLoop;
 use super::{ControlLoops, record_decision};
+use crate::autoscaling::describe::DescribedEvent;
 use crate::autoscaling::hpa::{
-    self, Fetched, HpaSpec, ListedPod, Metric, PodState, Scale, prometheus_adapter,
+    self, Fetched, HpaSpec, HpaStatus, ListedPod, Metric, PodState, Scale, prometheus_adapter,
 };
 use crate::monitoring::promql::Query;
 use crate::random::Streams;
+use crate::serving::pod::Pod;
 use crate::simulation::event::Event;
 use crate::simulation::fleet::Fleet;
 use crate::simulation::record::Controller;
@@ -19,6 +21,8 @@ use serde::Serialize;
 pub struct HpaSetup {
     /// The HPA, created at t = 0.
     pub spec: HpaSpec,
+    /// Its status.
+    pub status: HpaStatus,
     /// What prometheus-adapter asks for each metric, in the order of the spec.
     pub queries: Vec<Query>,
     /// How long one query takes, HTTP included; delays the HPA's next sync.
@@ -37,11 +41,13 @@ struct SyncDetail<'a> {
     queries: Vec<&'a str>,
     #[serde(flatten)]
     decision: &'a hpa::Decision,
+    hpa: &'a HpaStatus,
+    events: &'a [DescribedEvent],
 }
 
 impl PlainHpa {
     pub(super) fn new(setup: HpaSetup, streams: &Streams) -> Self {
-        PlainHpa { hpa: HpaLoop::new(Some(&setup.spec), streams), setup }
+        PlainHpa { hpa: HpaLoop::new(Some(&setup.spec), setup.status.clone(), streams), setup }
     }
 
     /// One sync, and how many queries it took.
@@ -69,7 +75,7 @@ impl PlainHpa {
 
 /// The pods of the target's selector, as the HPA's controller lists them.
 fn listed_pods(fleet: &Fleet, now: SimTime) -> Vec<ListedPod> {
-    let state = |pod: &crate::serving::pod::Pod| match pod.deleted {
+    let state = |pod: &Pod| match pod.deleted {
         Some(_) => PodState::Terminating,
         None if pod.is_running(now) => PodState::Running,
         None => PodState::Pending,
@@ -92,8 +98,9 @@ impl World<'_> {
         let (decision, queries) = plain.sync(&self.sensor, &self.fleet, scale, self.now);
         let HpaSetup { spec, query_latency, .. } = &plain.setup;
         self.queue.push(HpaLoop::next_sync(spec, self.now, *query_latency, queries), Event::HpaSync);
+        let events = plain.hpa.observe(&plain.setup.spec, &decision, self.now);
         let queries = plain.setup.queries.iter().map(Query::text).collect();
-        let detail = SyncDetail { queries, decision: &decision };
+        let detail = SyncDetail { queries, decision: &decision, hpa: plain.hpa.status(), events: &events };
         let sizes = (scale.spec, decision.desired_replicas);
         record_decision(self.recorder, self.now, Controller::HpaSync, sizes, &detail);
         self.scale_to(decision.desired_replicas, Controller::HpaSync);

@@ -2,7 +2,8 @@
 
 use super::hpa_loop::HpaLoop;
 use super::{ControlLoops, phase, record_decision};
-use crate::autoscaling::hpa::{self, Scale};
+use crate::autoscaling::describe::DescribedEvent;
+use crate::autoscaling::hpa::{self, HpaStatus, Scale};
 use crate::autoscaling::keda::{self, KedaOperator, PrometheusTrigger, QueryOutcome, TriggerReading};
 use crate::monitoring::promql::Query;
 use crate::random::Streams;
@@ -11,14 +12,14 @@ use crate::simulation::record::Controller;
 use crate::simulation::telemetry::Sensor;
 use crate::simulation::world::World;
 use crate::units::{SimDuration, SimTime};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// KEDA with its compiled queries.
 pub struct KedaSetup {
     /// The operator of the ScaledObject, created at t = 0.
     pub operator: KedaOperator,
-    /// The query of each trigger, in the order of the spec.
-    pub queries: Vec<Query>,
+    /// The query of each trigger, in the order of the spec; `None` for a trigger that asks none.
+    pub queries: Vec<Option<Query>>,
     /// How long one query takes, HTTP included; delays the HPA's next sync.
     pub query_latency: SimDuration,
     /// Period of KEDA's poll, for its phase.
@@ -28,7 +29,7 @@ pub struct KedaSetup {
 /// KEDA in motion.
 pub(in crate::simulation) struct Keda {
     operator: KedaOperator,
-    queries: Vec<Query>,
+    queries: Vec<Option<Query>>,
     query_latency: SimDuration,
     hpa: HpaLoop,
     first_poll: SimTime,
@@ -80,9 +81,19 @@ impl Seen {
 /// A poll as decisions.jsonl shows it.
 #[derive(Serialize)]
 struct PollDetail<'a> {
-    queries: Vec<&'a str>,
+    queries: Vec<Option<&'a str>>,
     #[serde(flatten)]
     decision: &'a keda::PollDecision,
+    scaled_object: StatusOf<'a>,
+}
+
+/// The status of a ScaledObject, made when somebody wants to read it.
+struct StatusOf<'a>(&'a KedaOperator);
+
+impl Serialize for StatusOf<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.status().serialize(serializer)
+    }
 }
 
 /// A sync as decisions.jsonl shows it.
@@ -91,6 +102,8 @@ struct SyncDetail<'a> {
     external_metrics: &'a [TriggerReading],
     #[serde(flatten)]
     decision: &'a hpa::Decision,
+    hpa: &'a HpaStatus,
+    events: &'a [DescribedEvent],
 }
 
 /// What one sync of the HPA fetched.
@@ -106,7 +119,7 @@ impl Keda {
     pub(super) fn new(setup: KedaSetup, streams: &Streams) -> Self {
         Keda {
             first_poll: phase(streams, "keda/poll-phase", setup.polling_interval),
-            hpa: HpaLoop::new(setup.operator.hpa(), streams),
+            hpa: HpaLoop::new(setup.operator.hpa(), setup.operator.hpa_status(), streams),
             seen: vec![Seen::default(); setup.queries.len()],
             operator: setup.operator,
             queries: setup.queries,
@@ -116,11 +129,11 @@ impl Keda {
 
     /// KEDA's scale loop: every trigger, then 0 <-> min.
     fn poll(&mut self, sensor: &Sensor, workload: keda::Workload, now: SimTime) -> keda::PollDecision {
-        let outcomes: Vec<QueryOutcome> =
-            self.queries.iter_mut().map(|query| sensor.ask(query, now)).collect();
-        let decision = self.operator.poll(now, now, workload, &outcomes);
+        let ask = |query: &mut Option<Query>| Some(sensor.ask(query.as_mut()?, now));
+        let outcomes: Vec<Option<QueryOutcome>> = self.queries.iter_mut().map(ask).collect();
+        let decision = self.operator.poll(now, now, workload, &outcomes, self.hpa.status());
         for ((seen, outcome), reading) in self.seen.iter_mut().zip(&outcomes).zip(&decision.triggers) {
-            seen.note(outcome, reading);
+            outcome.iter().for_each(|outcome| seen.note(outcome, reading));
         }
         decision
     }
@@ -148,11 +161,9 @@ impl Keda {
     fn fetch(&mut self, sensor: &Sensor, workload: keda::Workload, now: SimTime) -> Fetch {
         let mut fetch = Fetch::default();
         for (metric, query) in self.queries.iter_mut().enumerate() {
-            // Without a query the operator serves the record of its last poll, and reads no outcome.
-            let outcome = self.operator.wants_query(metric).then(|| sensor.ask(query, now));
-            let unread = QueryOutcome::Vector(Vec::new());
-            let reading =
-                self.operator.external_metric(metric, workload, outcome.as_ref().unwrap_or(&unread));
+            let query = query.as_mut().filter(|_| self.operator.wants_query(metric));
+            let outcome = query.map(|query| sensor.ask(query, now));
+            let reading = self.operator.external_metric(metric, now, workload, outcome.as_ref());
             if let Some(outcome) = outcome {
                 fetch.queries += 1;
                 self.seen[metric].note(&outcome, &reading);
@@ -169,22 +180,26 @@ impl Keda {
 
     /// What a careful colleague would say about the triggers.
     pub(super) fn warnings(&self) -> impl Iterator<Item = String> {
-        let triggers = self.seen.iter().zip(self.operator.triggers()).enumerate();
-        triggers.filter_map(|(index, (seen, trigger))| seen.warning(trigger, &keda::metric_name(index)))
+        let scalers = self.seen.iter().zip(self.operator.scalers()).enumerate();
+        scalers.filter_map(|(index, (seen, scaler))| {
+            seen.warning(scaler.prometheus()?, self.operator.metric_name(index))
+        })
     }
 }
 
 impl World<'_> {
     /// Schedules the first poll and sync; a paused object gets its size.
     pub(super) fn start_keda(&mut self) {
-        let ControlLoops::Keda(keda) = &self.control else { return };
+        let replicas = self.fleet.workload().replicas;
+        let ControlLoops::Keda(keda) = &mut self.control else { return };
+        let paused = keda.operator.start(replicas);
         if keda.operator.poll_due().is_some() {
             self.queue.push(keda.first_poll, Event::KedaPoll);
         }
         if keda.operator.hpa().is_some() {
             self.queue.push(keda.hpa.first_sync(), Event::HpaSync);
         }
-        if let Some(replicas) = keda.operator.paused_replicas() {
+        if let Some(replicas) = paused {
             self.scale_to(replicas, Controller::KedaPoll);
         }
     }
@@ -198,8 +213,9 @@ impl World<'_> {
             self.queue.push(due, Event::KedaPoll);
         }
         let replicas = decision.scale.replicas.unwrap_or(workload.replicas);
-        let queries = keda.operator.triggers().iter().map(|trigger| trigger.query.as_str()).collect();
-        let detail = PollDetail { queries, decision: &decision };
+        let scalers = keda.operator.scalers().iter();
+        let queries = scalers.map(|scaler| Some(scaler.prometheus()?.query.as_str())).collect();
+        let detail = PollDetail { queries, decision: &decision, scaled_object: StatusOf(&keda.operator) };
         let sizes = (workload.replicas, replicas);
         record_decision(self.recorder, self.now, Controller::KedaPoll, sizes, &detail);
         self.scale_to(replicas, Controller::KedaPoll);
@@ -213,7 +229,14 @@ impl World<'_> {
         if let Some(due) = keda.next_sync(self.now, fetch.queries) {
             self.queue.push(due, Event::HpaSync);
         }
-        let detail = SyncDetail { external_metrics: &fetch.readings, decision: &decision };
+        let hpa = keda.operator.hpa();
+        let events = hpa.map(|hpa| keda.hpa.observe(hpa, &decision, self.now)).unwrap_or_default();
+        let detail = SyncDetail {
+            external_metrics: &fetch.readings,
+            decision: &decision,
+            hpa: keda.hpa.status(),
+            events: &events,
+        };
         let sizes = (scale.spec, decision.desired_replicas);
         record_decision(self.recorder, self.now, Controller::HpaSync, sizes, &detail);
         self.scale_to(decision.desired_replicas, Controller::HpaSync);

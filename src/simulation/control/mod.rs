@@ -40,11 +40,11 @@ pub enum Autoscaling {
 
 impl Autoscaling {
     /// What it asks Prometheus.
-    pub fn queries(&self) -> &[Query] {
+    pub fn queries(&self) -> Vec<&Query> {
         match self {
-            Autoscaling::Keda(keda) => &keda.queries,
-            Autoscaling::Hpa(hpa) => &hpa.queries,
-            Autoscaling::Static | Autoscaling::Schedule(_) | Autoscaling::Aibrix(_) => &[],
+            Autoscaling::Keda(keda) => keda.queries.iter().flatten().collect(),
+            Autoscaling::Hpa(hpa) => hpa.queries.iter().collect(),
+            Autoscaling::Static | Autoscaling::Schedule(_) | Autoscaling::Aibrix(_) => Vec::new(),
         }
     }
 }

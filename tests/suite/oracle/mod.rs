@@ -4,6 +4,7 @@
 //! goes on after a mismatch, prints the first three, and writes one line `oracle KIND: MATCHED/TOTAL`.
 
 mod aibrix_timelines;
+mod cron;
 mod hpa_timelines;
 mod keda_executor;
 mod keda_fallback;
@@ -94,6 +95,7 @@ fn some_recording_is_present() {
         "hpa/quantity_milli.jsonl",
         "hpa/pod_deletion.jsonl",
         "aibrix/aibrix_timelines.jsonl",
+        "cron/next.jsonl",
     ];
     let any = kinds.iter().any(|kind| lines(kind).is_some()) || root().join("promql/queries").is_dir();
     assert!(any, "no recordings below {}", root().display());
