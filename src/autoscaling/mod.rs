@@ -3,4 +3,5 @@
 mod go;
 pub mod hpa;
 pub mod keda;
+pub mod knative;
 pub mod quantity;

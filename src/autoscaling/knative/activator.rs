@@ -1,6 +1,6 @@
 //! The activator's reports of the requests that pass through it (`pkg/activator/handler/concurrency_reporter.go`).
 
-use super::stat::{Route, RequestStats, Stat};
+use super::stat::{RequestStats, Route, Stat};
 use crate::units::SimTime;
 
 /// Counts the requests that are in the activator or went through it and have no answer yet, and reports every second.

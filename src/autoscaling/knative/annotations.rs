@@ -99,7 +99,7 @@ impl<'a> Reader<'a> {
         for key in self.annotations.keys() {
             let Some(name) = key.strip_prefix(GROUP) else { continue };
             let older = |known: &&str| !KEBAB_CASE_ONLY.contains(known) && camel_case(known) == name;
-            if !NAMES.contains(&name) && !NAMES.iter().any(|known| older(&known)) {
+            if !NAMES.contains(&name) && !NAMES.iter().any(older) {
                 let message = format!("Knative has no annotation `{key}` and would ignore it");
                 self.refuse(key, message, suggestion(name, &NAMES));
             }
@@ -223,7 +223,11 @@ mod tests {
     fn what_knative_would_ignore_or_could_not_read_is_refused() {
         for (key, value, start) in [
             ("autoscaling.knative.dev/targt", "7", "annotations.autoscaling.knative.dev/targt: "),
-            ("autoscaling.knative.dev/activationScale", "7", "annotations.autoscaling.knative.dev/activationS"),
+            (
+                "autoscaling.knative.dev/activationScale",
+                "7",
+                "annotations.autoscaling.knative.dev/activationS",
+            ),
             ("autoscaling.knative.dev/class", "hpa.autoscaling.knative.dev", "annotations.autoscaling"),
             ("autoscaling.knative.dev/metric", "cpu", "annotations.autoscaling.knative.dev/metric: `cpu`"),
             ("autoscaling.knative.dev/minScale", "1.5", "annotations.autoscaling.knative.dev/minScale: "),

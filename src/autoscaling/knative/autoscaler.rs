@@ -361,9 +361,13 @@ mod tests {
 
     #[test]
     fn excess_burst_capacity_counts_what_ready_pods_can_take() {
-        for (burst, ready, panic, excess) in
-            [(0.0, 1, 99.0, 0), (-1.0, 9, 0.0, -1), (15.0, 3, 7.5, 7), (15.0, 0, 0.0, -15), (15.0, 1, 0.0, -5)]
-        {
+        for (burst, ready, panic, excess) in [
+            (0.0, 1, 99.0, 0),
+            (-1.0, 9, 0.0, -1),
+            (15.0, 3, 7.5, 7),
+            (15.0, 0, 0.0, -15),
+            (15.0, 1, 0.0, -5),
+        ] {
             let mut autoscaler = autoscaler(&format!("{TEN}target_burst_capacity = {burst}\n"), 0);
             assert_eq!(decide(&mut autoscaler, 2, ready, 0.0, panic).excess_burst_capacity, excess);
         }

@@ -69,8 +69,7 @@ fn resolve_metric_target(spec: &KnativeSpec) -> (f64, f64) {
     let (default_total, default_share) = match spec.metric() {
         Metric::Rps => (spec.config.requests_per_second_target_default, TARGET_UTILIZATION),
         Metric::Concurrency => {
-            let total =
-                if limit == 0.0 { spec.config.container_concurrency_target_default } else { limit };
+            let total = if limit == 0.0 { spec.config.container_concurrency_target_default } else { limit };
             (total, spec.config.container_concurrency_target_fraction())
         }
     };

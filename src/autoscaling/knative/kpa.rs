@@ -89,6 +89,14 @@ pub struct Kpa {
     seen_ready: Option<Replicas>,
 }
 
+/// The decider was asked.
+struct Tick {
+    cause: Cause,
+    result: Result<ScaleResult, InvalidScale>,
+    /// Whether the PodAutoscaler has to hear of the answer.
+    changed: bool,
+}
+
 /// `status` of a decider (`pkg/autoscaler/scaling/multiscaler.go`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct DeciderStatus {
@@ -134,15 +142,14 @@ impl Kpa {
         streams: &Streams,
     ) -> Self {
         let wall = WallTime::of(epoch, SimTime::ZERO);
-        let (ready, pa, proxied_since) = match start {
-            Start::Restarted { ready_pods: Replicas(..=0) } => {
-                (Replicas::ZERO, PodAutoscaler::settled(ActiveCondition::NoTraffic), WallTime::LONG_AGO)
-            }
+        let settings = ScalerSettings::of(spec, true);
+        let (ready, pa) = match start {
             Start::Restarted { ready_pods } => {
-                (ready_pods, PodAutoscaler::settled(ActiveCondition::Active), wall)
+                (ready_pods, PodAutoscaler::restarted(ready_pods, settings.min_scale, wall))
             }
-            Start::Deployed => (Replicas::ZERO, PodAutoscaler::new(wall), wall),
+            Start::Deployed => (Replicas::ZERO, PodAutoscaler::new(wall)),
         };
+        let proxied_since = if pa.active().is_inactive() { WallTime::LONG_AGO } else { wall };
         let metric = MetricSpec::of(spec);
         let decider_spec = DeciderSpec::of(spec, true);
         let phase = |name: &str, period: SimDuration| {
@@ -150,7 +157,7 @@ impl Kpa {
         };
         Kpa {
             epoch,
-            settings: ScalerSettings::of(spec, true),
+            settings,
             status: DeciderStatus::new(&decider_spec),
             decider: Autoscaler::new(decider_spec, Ok(ready), epoch, SimTime::ZERO),
             collection: Collection::new(&metric),
@@ -206,30 +213,31 @@ impl Kpa {
     ) -> Option<Decision> {
         self.scrape(now, pods);
         self.report(now);
-        let (asked, changed) = self.tick(now, target.ready_pods);
+        let tick = self.tick(now, target.ready_pods);
         let requeued = self.requeue.take_if(|at| *at <= now).is_some();
         let pods_changed = self.seen_ready != Some(target.ready_pods);
-        let cause = match asked {
+        let cause = match &tick {
             _ if self.seen_ready.is_none() => Cause::Created,
-            Some((cause, _)) => cause,
+            Some(tick) => tick.cause,
             None if requeued => Cause::Requeue,
             None if pods_changed => Cause::Pods,
             None => return None,
+        };
+        let changed = tick.as_ref().is_some_and(|tick| tick.changed);
+        let (scale, invalid) = match tick.map(|tick| tick.result) {
+            Some(Ok(scale)) => (Some(scale), None),
+            Some(Err(invalid)) => (None, Some(invalid)),
+            None => (None, None),
         };
         let mut decision = Decision {
             cause,
             target,
             replicas: None,
-            scale: None,
-            invalid: None,
+            scale,
+            invalid,
             desired_scale: self.status.desired_scale,
             reconciles: Vec::new(),
         };
-        match asked {
-            Some((_, Ok(scale))) => decision.scale = Some(scale),
-            Some((_, Err(invalid))) => decision.invalid = Some(invalid),
-            None => {}
-        }
         if changed || requeued || pods_changed {
             self.reconcile(now, target, &mut decision);
         }
@@ -268,22 +276,18 @@ impl Kpa {
         }
     }
 
-    /// Asks the decider, if it is time or it was poked. The flag says whether the PodAutoscaler has to hear of the answer.
-    fn tick(
-        &mut self,
-        now: SimTime,
-        ready: Replicas,
-    ) -> (Option<(Cause, Result<ScaleResult, InvalidScale>)>, bool) {
+    /// Asks the decider, if it is time or it was poked.
+    fn tick(&mut self, now: SimTime, ready: Replicas) -> Option<Tick> {
         let poked = self.poked.take().is_some();
         let cause = match (passed(Some(&mut self.next_tick), TICK_INTERVAL, now), poked) {
             (_, true) => Cause::Poke,
             (true, false) => Cause::Tick,
-            (false, false) => return (None, false),
+            (false, false) => return None,
         };
         let observed = self.collection.stable_and_panic(self.epoch.at(now));
         let result = self.decider.scale(now, Ok(ready), observed);
         let changed = result.as_ref().is_ok_and(|result| self.status.update(result));
-        (Some((cause, result)), changed)
+        Some(Tick { cause, result, changed })
     }
 
     /// Reconciles until nothing changes any more.
@@ -361,8 +365,7 @@ impl Kpa {
         let needed = if spec.target_burst_capacity == 0.0 {
             MIN_ACTIVATORS
         } else {
-            let capacity =
-                f64::from(ready.get()) * spec.total_value + spec.target_burst_capacity.max(0.0);
+            let capacity = f64::from(ready.get()) * spec.total_value + spec.target_burst_capacity.max(0.0);
             (capacity / spec.activator_capacity).ceil().max(MIN_ACTIVATORS)
         };
         go::int32(needed)

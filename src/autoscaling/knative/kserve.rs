@@ -131,7 +131,10 @@ mod tests {
             ("min_replicas = 3\nmax_replicas = 2", "max_replicas"),
             ("container_concurrency = -1", "container_concurrency"),
             ("scale_metric = 'rps'\nscale_target = 0", "scale_target"),
-            ("annotations = { 'autoscaling.knative.dev/scale' = '1' }", "annotations.autoscaling.knative.dev/scale"),
+            (
+                "annotations = { 'autoscaling.knative.dev/scale' = '1' }",
+                "annotations.autoscaling.knative.dev/scale",
+            ),
         ] {
             let found = revision(text).expect_err(text);
             assert!(found.len() == 1 && found[0].to_string().starts_with(&format!("{key}:")), "{found:?}");

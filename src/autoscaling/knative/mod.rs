@@ -24,6 +24,8 @@ mod go_duration;
 mod kpa;
 mod kserve;
 mod pod_autoscaler;
+#[cfg(test)]
+mod rehearsal;
 mod scaler;
 mod serverless_service;
 mod spec;

@@ -59,6 +59,17 @@ impl PodAutoscaler {
         PodAutoscaler { active, since: WallTime::LONG_AGO, initialized: true }
     }
 
+    /// A revision that has served before and has `ready` pods: what it has long been, unless it has too few.
+    pub(super) fn restarted(ready: Replicas, min_scale: Replicas, now: WallTime) -> Self {
+        if ready >= min_scale.max(Replicas(1)) {
+            PodAutoscaler::settled(ActiveCondition::Active)
+        } else if min_scale == Replicas::ZERO {
+            PodAutoscaler::settled(ActiveCondition::NoTraffic)
+        } else {
+            PodAutoscaler { initialized: true, ..PodAutoscaler::new(now) }
+        }
+    }
+
     /// A new revision, of which no pod has been ready yet.
     pub(super) fn new(now: WallTime) -> Self {
         PodAutoscaler { active: ActiveCondition::Activating, since: now.whole_second(), initialized: false }

@@ -122,8 +122,7 @@ pub(super) struct Sight<'a> {
 
 /// Brings the decider's size (`None`: there is none yet) within bounds, and decides about the last pod.
 pub(super) fn scale(settings: &ScalerSettings, desired: Option<Replicas>, sight: Sight<'_>) -> Scaled {
-    let untouched =
-        Scaled { want: desired, applied: false, limited_by: None, to_zero: None, requeue: None };
+    let untouched = Scaled { want: desired, applied: false, limited_by: None, to_zero: None, requeue: None };
     if desired.is_none() && sight.pa.active() != ActiveCondition::Activating {
         return untouched;
     }
@@ -184,9 +183,7 @@ fn to_zero(settings: &ScalerSettings, sight: Sight<'_>) -> Scaled {
             let proxying = sight.sks.mode() == OperationMode::Proxy;
             zero(ToZero::Deactivated, false, proxying.then_some(REQUEUE_WHILE_PROXYING))
         }
-        ActiveCondition::Active => {
-            one(ToZero::ActiveTooShort, Some(settings.stable_window - in_status_for))
-        }
+        ActiveCondition::Active => one(ToZero::ActiveTooShort, Some(settings.stable_window - in_status_for)),
         ActiveCondition::NoTraffic | ActiveCondition::TimedOut => {
             let (rule, requeue) = last_pod(settings, sight, in_status_for);
             let gone = matches!(rule, ToZero::InactiveLongEnough | ToZero::ProxiedLongEnough);
@@ -256,7 +253,12 @@ mod tests {
     }
 
     /// What the scaler makes of no wanted pod at second `now`; the service has been proxied for `proxied` seconds.
-    fn at(text: &str, pa: &PodAutoscaler, now: i64, proxied: i64) -> (ToZero, Option<i32>, bool, Option<u64>) {
+    fn at(
+        text: &str,
+        pa: &PodAutoscaler,
+        now: i64,
+        proxied: i64,
+    ) -> (ToZero, Option<i32>, bool, Option<u64>) {
         let sks = ServerlessService::proxying(wall(now - proxied), SimDuration::ZERO);
         let sight = Sight { pa, sks: &sks, activator_answers: true, now: wall(now) };
         let scaled = scale(&settings(text), Some(ZERO), sight);
@@ -268,12 +270,19 @@ mod tests {
     fn the_last_pod_goes_by_upstreams_table() {
         use ActiveCondition::{Activating, Active, NoTraffic};
         let retention = "scale_to_zero_pod_retention_period = '42s'";
-        let (active, inactive, activating) = (since_zero(Active), since_zero(NoTraffic), since_zero(Activating));
+        let (active, inactive, activating) =
+            (since_zero(Active), since_zero(NoTraffic), since_zero(Activating));
         for (text, pa, now, proxied, expected) in [
             ("config.enable_scale_to_zero = false", &active, 99, 9, (ToZero::Disabled, Some(1), true, None)),
             ("", &activating, 630, 9, (ToZero::Activating, None, false, Some(630))),
             ("", &activating, 631, 9, (ToZero::ActivationTimedOut, Some(0), true, None)),
-            ("progress_deadline = '5s'", &activating, 36, 9, (ToZero::ActivationTimedOut, Some(0), true, None)),
+            (
+                "progress_deadline = '5s'",
+                &activating,
+                36,
+                9,
+                (ToZero::ActivationTimedOut, Some(0), true, None),
+            ),
             ("", &active, 59, 9, (ToZero::ActiveTooShort, Some(1), true, Some(1))),
             ("", &active, 60, 9, (ToZero::Deactivated, Some(0), false, Some(3))),
             ("window = '10s'", &active, 10, 9, (ToZero::Deactivated, Some(0), false, Some(3))),
@@ -335,9 +344,8 @@ mod tests {
 
     #[test]
     fn an_unreachable_revision_has_no_minimum_and_no_retention() {
-        let spec = toml::from_str(
-            "min_scale = 2\ninitial_scale = 5\nscale_to_zero_pod_retention_period = '1h'",
-        );
+        let spec =
+            toml::from_str("min_scale = 2\ninitial_scale = 5\nscale_to_zero_pod_retention_period = '1h'");
         let settings = ScalerSettings::of(&spec.expect("a spec"), false);
         let pa = PodAutoscaler::new(wall(0));
         let sks = ServerlessService::proxying(wall(0), SimDuration::ZERO);

@@ -79,9 +79,8 @@ impl KnativeSpec {
         if let Some(limit) =
             self.container_concurrency.filter(|limit| !(0..=CONTAINER_CONCURRENCY_MAX).contains(limit))
         {
-            let message = format!(
-                "`container_concurrency` {limit} is not between 0 and {CONTAINER_CONCURRENCY_MAX}"
-            );
+            let message =
+                format!("`container_concurrency` {limit} is not between 0 and {CONTAINER_CONCURRENCY_MAX}");
             check.refuse("container_concurrency", message, "0 is no limit");
         }
     }
@@ -128,8 +127,7 @@ impl ConfigAutoscaler {
             check.refuse(key, format!("`{key}` {percentage} is not above 0 and up to 100"), "such as 70");
         } else if !at_least(fraction * default, TARGET_MIN) {
             let key = "container_concurrency_target_default";
-            let message =
-                format!("`{key}` {default} times {fraction} is a target below {TARGET_MIN}");
+            let message = format!("`{key}` {default} times {fraction} is a target below {TARGET_MIN}");
             check.refuse(key, message, "such as 100");
         }
         let rate = self.requests_per_second_target_default;
@@ -156,11 +154,7 @@ impl ConfigAutoscaler {
                 check.refuse(key, format!("`{key}` {rate} is not above 1"), "it is a factor, such as 2");
             }
         }
-        check.between(
-            "panic_window_percentage",
-            Some(self.panic_window_percentage),
-            PANIC_WINDOW_PERCENTAGE,
-        );
+        check.between("panic_window_percentage", Some(self.panic_window_percentage), PANIC_WINDOW_PERCENTAGE);
         // Only the annotation has a range.
         if !self.panic_threshold_percentage.is_finite() {
             let message =
@@ -331,7 +325,10 @@ mod tests {
                 "config.container_concurrency_target_percentage = 101",
                 "config.container_concurrency_target_percentage",
             ),
-            ("config.container_concurrency_target_default = 0.01", "config.container_concurrency_target_default"),
+            (
+                "config.container_concurrency_target_default = 0.01",
+                "config.container_concurrency_target_default",
+            ),
             ("config.requests_per_second_target_default = 0", "config.requests_per_second_target_default"),
             ("config.target_burst_capacity = -0.5", "config.target_burst_capacity"),
             ("config.activator_capacity = 0", "config.activator_capacity"),

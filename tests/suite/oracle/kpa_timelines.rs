@@ -68,8 +68,11 @@ fn kpa_timelines() {
 }
 
 fn check(record: &Record) -> Result<(), String> {
-    let at_creation =
-        if record.ready_error_at_creation { Err(PodListerError::Failed) } else { Ok(record.ready_at_creation) };
+    let at_creation = if record.ready_error_at_creation {
+        Err(PodListerError::Failed)
+    } else {
+        Ok(record.ready_at_creation)
+    };
     let epoch = UnixMillis(record.t0_unix_ms);
     let spec = decider_spec(&record.spec)?;
     let mut autoscaler = Autoscaler::new(spec, at_creation.map(Replicas), epoch, SimTime::ZERO);
