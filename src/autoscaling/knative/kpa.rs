@@ -5,7 +5,7 @@ use super::autoscaler::{Autoscaler, InvalidScale, ScaleResult, TICK_INTERVAL};
 use super::collection::{Collection, MetricSpec};
 use super::decider::DeciderSpec;
 use super::decision::{Cause, Decision, Reconcile, ScaleTarget};
-use super::pod_autoscaler::{ActiveCondition, PodAutoscaler};
+use super::pod_autoscaler::PodAutoscaler;
 use super::scaler::{self, ScalerSettings, Sight, ToZero};
 use super::serverless_service::{OperationMode, ServerlessService};
 use super::spec::KnativeSpec;
@@ -132,8 +132,8 @@ impl Kpa {
     /// The autoscaler of a revision with `spec`, which has no [`problems`](KnativeSpec::problems), in a run that begins at
     /// `epoch` on the wall clock.
     ///
-    /// `programming_delay` is the time from a change of the service's endpoints until the ingress obeys. The phases of the
-    /// loops come from `streams`, and so do the pods that a scrape samples. A route refers to the revision.
+    /// `programming_delay` is the time from a change of the service's endpoints until the ingress obeys. Each loop
+    /// is first due within its first period, at a phase from `streams`, which also choose the pods that a scrape samples. A route refers to the revision.
     pub fn new(
         spec: &KnativeSpec,
         start: Start,
@@ -178,7 +178,7 @@ impl Kpa {
 
     /// When [`advance`](Self::advance) is due next. A request that comes through the activator may make it earlier.
     pub fn due(&self) -> SimTime {
-        let optional = [self.next_scrape, self.poked, self.requeue];
+        let optional = [self.next_scrape, self.poked, self.requeue, self.probing_until];
         let report = if self.activator.is_idle() { SimTime::NEVER } else { self.next_report };
         optional.into_iter().flatten().fold(self.next_tick.min(report), SimTime::min)
     }
@@ -213,6 +213,10 @@ impl Kpa {
     ) -> Option<Decision> {
         self.scrape(now, pods);
         self.report(now);
+        if self.probing_until.take_if(|until| *until <= now).is_some() {
+            // A reason to look again whether it succeeded or ran out of time.
+            self.requeue_after(now, REQUEUE_AFTER_PROBE);
+        }
         let tick = self.tick(now, target.ready_pods);
         let requeued = self.requeue.take_if(|at| *at <= now).is_some();
         let pods_changed = self.seen_ready != Some(target.ready_pods);
@@ -342,16 +346,11 @@ impl Kpa {
         (round, sks_changed)
     }
 
-    /// Starts the probe that waits for the activator, unless one is under way; its end is a reason to reconcile, whether it
-    /// succeeded or ran out of time.
+    /// Starts the probe that waits for the activator, unless one is under way.
     fn probe(&mut self, now: SimTime) {
-        if self.probing_until.is_some_and(|until| now < until) {
-            return;
-        }
         let timeout = now + PROBE_TIMEOUT;
-        let until = self.sks.probe_success(now, PROBE_PERIOD).map_or(timeout, |success| success.min(timeout));
-        self.probing_until = Some(until);
-        self.requeue_after(now, until.since(now) + REQUEUE_AFTER_PROBE);
+        let success = self.sks.probe_success(now, PROBE_PERIOD);
+        self.probing_until.get_or_insert(success.map_or(timeout, |success| success.min(timeout)));
     }
 
     fn requeue_after(&mut self, now: SimTime, after: SimDuration) {

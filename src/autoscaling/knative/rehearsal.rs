@@ -218,6 +218,21 @@ fn a_service_off_the_activator_waits_for_it_and_for_the_grace_period() {
 }
 
 #[test]
+fn the_end_of_a_probe_is_heard_of_even_after_an_earlier_requeue() {
+    let text = "target = 3\ntarget_burst_capacity = 0\nwindow = '6s'\nscale_to_zero_pod_retention_period = '39s'\n\
+                config.scale_to_zero_grace_period = '1s'";
+    // The wish of the retention after the first request comes true in the middle of the probe after the second.
+    for gap_ms in (36_000..40_000).step_by(250) {
+        let request = |sent| (SimTime::ZERO + ms(sent), ms(20_000));
+        let start = Start::Restarted { ready_pods: Replicas::ZERO };
+        let mut service = Rehearsal::new(&spec(text), start, ms(900), ms(1))
+            .with_requests(vec![request(5_000), request(5_000 + gap_ms)]);
+        service.run(at(150));
+        assert_eq!(service.replicas, Replicas::ZERO, "{gap_ms}: {:?}", service.sizes());
+    }
+}
+
+#[test]
 fn a_request_to_a_service_at_zero_pokes_it() {
     for text in ["target = 10", "target = 10\ntarget_burst_capacity = -1", "metric = 'rps'"] {
         let first = SimTime::ZERO + ms(100_900);
