@@ -6,5 +6,6 @@ mod go;
 pub mod hpa;
 pub mod instant_query;
 pub mod keda;
+pub mod knative;
 pub mod quantity;
 pub mod wva;

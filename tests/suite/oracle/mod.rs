@@ -8,6 +8,8 @@ mod cron;
 mod hpa_timelines;
 mod keda_executor;
 mod keda_fallback;
+mod kpa_timelines;
+mod kpa_windows;
 mod pod_deletion;
 mod promql;
 mod quantity_milli;
@@ -96,6 +98,8 @@ fn some_recording_is_present() {
         "hpa/pod_deletion.jsonl",
         "aibrix/aibrix_timelines.jsonl",
         "cron/next.jsonl",
+        "knative/kpa_timelines.jsonl",
+        "knative/kpa_windows.jsonl",
     ];
     let any = kinds.iter().any(|kind| lines(kind).is_some()) || root().join("promql/queries").is_dir();
     assert!(any, "no recordings below {}", root().display());
