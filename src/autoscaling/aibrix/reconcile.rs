@@ -376,6 +376,14 @@ mod tests {
     }
 
     #[test]
+    fn each_proposal_is_within_the_bounds() {
+        let mut run = Run::new(autoscaler("APA", 2, 5));
+        let decision = run.reconcile(3, 0, [Ok(vec![0.0]), Ok(vec![50.0])]);
+        let proposed: Vec<_> = decision.metrics.iter().map(|metric| metric.replicas).collect();
+        assert_eq!(proposed, [Some(Replicas(2)), Some(Replicas(5))]);
+    }
+
+    #[test]
     fn when_all_metrics_fail_nothing_changes_or_is_remembered() {
         let mut run = Run::new(autoscaler("KPA", 1, 8));
         let before = run.state.clone();

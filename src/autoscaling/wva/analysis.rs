@@ -192,6 +192,16 @@ mod tests {
     }
 
     #[test]
+    fn exactly_at_a_trigger_nothing_happens() {
+        // Binary fractions: the distances are exact.
+        let config = SaturationScalingConfig { kv_cache_threshold: 0.75, kv_spare_trigger: 0.25, ..CONFIG };
+        let replica = ReplicaMetrics { pod: "llama-0".to_owned(), kv_cache_usage: 0.5, queue_length: 2 };
+        let analysis = Analysis::of(&[replica], &config);
+        assert_eq!((analysis.avg_spare_kv_capacity, analysis.avg_spare_queue_length), (0.25, 3.0));
+        assert!(!analysis.should_scale_up);
+    }
+
+    #[test]
     fn saturated_replicas_do_not_count_in_the_means() {
         let one_full = analysis(&[(0.8, 0), (0.2, 5), (0.3, 1)]);
         assert_eq!(one_full.non_saturated, 1);
