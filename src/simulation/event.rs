@@ -51,6 +51,8 @@ pub(super) enum Event {
     AibrixReconcile,
     /// AIBrix ends a reconcile.
     AibrixReconciled,
+    /// Knative's autoscaler looks.
+    KnativeLook,
     /// The Workload Variant Autoscaler looks.
     WvaOptimize,
     /// KEDA's scale loop.
@@ -91,6 +93,8 @@ enum Rank {
     Schedule,
     /// Reads the pods themselves.
     Aibrix,
+    /// Reads the queue-proxies and the activator.
+    Knative,
     /// Reads what Prometheus knows; what it says is scraped later.
     Wva,
     /// KEDA reads what Prometheus knows.
@@ -119,6 +123,7 @@ impl Event {
             Event::Scrape(_) => Rank::Scrape,
             Event::ScheduledScale(_) => Rank::Schedule,
             Event::AibrixReconcile | Event::AibrixReconciled => Rank::Aibrix,
+            Event::KnativeLook => Rank::Knative,
             Event::WvaOptimize => Rank::Wva,
             Event::KedaPoll => Rank::KedaPoll,
             Event::HpaSync => Rank::HpaSync,
@@ -146,6 +151,7 @@ impl Event {
             | Event::GpuSampleEnds
             | Event::AibrixReconcile
             | Event::AibrixReconciled
+            | Event::KnativeLook
             | Event::WvaOptimize
             | Event::KedaPoll
             | Event::HpaSync
@@ -240,6 +246,7 @@ mod tests {
             Event::ScheduledScale(0),
             Event::AibrixReconcile,
             Event::AibrixReconciled,
+            Event::KnativeLook,
             Event::WvaOptimize,
             Event::KedaPoll,
             Event::HpaSync,

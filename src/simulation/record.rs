@@ -171,6 +171,8 @@ pub enum Controller {
     HpaSync,
     /// A reconcile of AIBrix.
     Aibrix,
+    /// A look of Knative's autoscaler.
+    Knative,
     /// A run of the Workload Variant Autoscaler, whose decision others carry out.
     Wva,
 }

@@ -140,6 +140,7 @@ impl<'a> World<'a> {
             Event::ScheduledScale(step) => self.scheduled_scale(step),
             Event::AibrixReconcile => self.aibrix_reconcile(),
             Event::AibrixReconciled => self.aibrix_reconciled(),
+            Event::KnativeLook => self.knative_look(),
             Event::WvaOptimize => self.wva_optimize(),
             Event::KedaPoll => self.keda_poll(),
             Event::HpaSync => self.hpa_sync(),
