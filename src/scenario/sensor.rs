@@ -10,11 +10,12 @@ use crate::monitoring::never_match::{self, Exposed};
 use crate::monitoring::promql::Query;
 use crate::monitoring::router_metrics::{RouterMetrics, Server};
 use crate::monitoring::vllm_metrics::MetricsRelease;
+use crate::monitoring::wva_metrics::WvaMetrics;
 use crate::problem::Problem;
 use crate::serving::ingress_stats::{Finished, IngressStats};
 use crate::serving::nodes::Nodes;
 use crate::simulation::{Exporters, Target};
-use crate::units::{SimDuration, Tokens};
+use crate::units::{Replicas, SimDuration, Tokens};
 use std::sync::Arc;
 
 /// All targets that there can be.
@@ -39,6 +40,7 @@ enum Which {
     Epp,
     Router,
     Dcgm,
+    Wva,
 }
 
 impl Kind {
@@ -63,7 +65,7 @@ impl Targets {
         let dcgm = DcgmMetrics::new(&spec.dcgm, namespace, Target::CONTAINER, gpu);
         let pods = never_match::example_pod_names(deployment);
         let node = Nodes::name(0);
-        let kinds = vec![
+        let mut kinds = vec![
             Kind {
                 which: Which::Pods,
                 columns: Arc::clone(columns),
@@ -95,7 +97,14 @@ impl Targets {
                 examples: &["pod", "exported_pod", "instance", "node", "Hostname", "UUID", "gpu", "device"],
             },
         ];
-        let exporters = Exporters { epp: Some(epp), router: Some(router), dcgm: Some(dcgm), wva: None };
+        let wva = scenario.policy.wva.as_ref().map(|_| WvaMetrics::new(namespace, deployment, gpu));
+        kinds.extend(wva.as_ref().map(|wva| Kind {
+            which: Which::Wva,
+            columns: series(&wva.page(Some(Replicas(1)), Replicas(1))),
+            targets: vec![WvaMetrics::target_labels()],
+            examples: &[],
+        }));
+        let exporters = Exporters { epp: Some(epp), router: Some(router), dcgm: Some(dcgm), wva };
         Targets { kinds, exporters, release }
     }
 
@@ -117,6 +126,12 @@ impl Targets {
         !query.reads().is_empty() && query.reads().iter().all(|read| read.metric().is_some_and(of_pods))
     }
 
+    /// Whether pods have this family on their pages.
+    pub(super) fn pods_expose(&self, family: &str) -> bool {
+        let mut pods = self.kinds.iter().filter(|kind| kind.which == Which::Pods);
+        pods.any(|kind| kind.columns.iter().any(|column| column.get(METRIC_NAME) == family))
+    }
+
     /// The exporters of which one of the queries reads something.
     pub(super) fn read_by(&self, queries: &[&Query]) -> Exporters {
         let is_read = |which: Which| {
@@ -131,7 +146,7 @@ impl Targets {
             epp: epp.filter(|_| is_read(Which::Epp)),
             router: router.filter(|_| is_read(Which::Router)),
             dcgm: dcgm.filter(|_| is_read(Which::Dcgm)),
-            wva,
+            wva: wva.filter(|_| is_read(Which::Wva)),
         }
     }
 }
