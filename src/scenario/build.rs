@@ -36,13 +36,17 @@ impl Scenario {
         };
         let mut warnings = self.model.warnings.clone();
         let schema = self.schema()?;
-        let targets = Targets::new(self, &target, schema.columns(), self.metrics_release()?);
+        let rules = self.rules()?;
+        let targets = Targets::new(self, &target, schema.columns(), self.metrics_release()?, &rules);
+        self.check_rules(&rules, &targets, &mut warnings)?;
         let autoscaling = self.autoscaling(&target, &targets, &mut warnings)?;
-        let queries = match &autoscaling {
+        let of_triggers = match &autoscaling {
             Autoscaling::Static => &[][..],
             Autoscaling::Keda(keda) => &keda.queries,
         };
-        let (retention, exporters) = (retention(queries), targets.read_by(queries));
+        let of_rules = rules.iter().flat_map(|group| group.rules.iter().map(|rule| &rule.query));
+        let queries: Vec<&Query> = of_triggers.iter().chain(of_rules).collect();
+        let (retention, exporters) = (retention(&queries), targets.read_by(&queries));
         let step_time = self.model.step_time(&self.engine);
         let path = &self.model.request_path;
         Ok(Setup {
@@ -73,7 +77,13 @@ impl Scenario {
                 router: self.serving.router,
                 gateway: self.serving.gateway,
             },
-            monitoring: MonitoringSetup { spec: self.monitoring.clone(), retention, schema, exporters },
+            monitoring: MonitoringSetup {
+                spec: self.monitoring.clone(),
+                retention,
+                schema,
+                rules,
+                exporters,
+            },
             autoscaling,
             warnings,
         })
@@ -192,11 +202,7 @@ impl Scenario {
         warnings: &mut Vec<String>,
     ) -> Result<Query, InputError> {
         let at = |problem: Problem| self.policy.locate_metadata(index, QUERY, problem);
-        let options = QueryOptions {
-            release: self.monitoring.prometheus,
-            evaluation_interval: self.monitoring.evaluation_interval.duration(),
-        };
-        let query = Query::compile(&trigger.query, options).map_err(at)?;
+        let query = Query::compile(&trigger.query, self.query_options()).map_err(at)?;
         if let Some(namespace) =
             trigger.namespace.as_ref().filter(|namespace| **namespace != target.namespace)
         {
@@ -211,6 +217,14 @@ impl Scenario {
         warnings
             .extend(findings.into_iter().map(|warning| format!("trigger s{index}-prometheus: {warning}")));
         Ok(query)
+    }
+
+    /// What a query of this world means beside its text.
+    pub(super) fn query_options(&self) -> QueryOptions {
+        QueryOptions {
+            release: self.monitoring.prometheus,
+            evaluation_interval: self.monitoring.evaluation_interval.duration(),
+        }
     }
 
     /// The texts that the run was made from, by role, for copies beside its results.
@@ -228,8 +242,8 @@ impl Scenario {
 }
 
 /// As long as any query looks back; all of it where a query fixes an instant.
-fn retention(queries: &[Query]) -> Retention {
-    match queries.iter().map(Query::look_behind).max().unwrap_or_default() {
+fn retention(queries: &[&Query]) -> Retention {
+    match queries.iter().map(|query| query.look_behind()).max().unwrap_or_default() {
         longest if longest > SimDuration::from_secs(400 * 24 * 3600 / 4) => Retention::All,
         // One minute more, for the second that KEDA cuts off and markers that come late.
         longest => Retention::Window(longest + SimDuration::from_secs(60)),

@@ -25,6 +25,8 @@ mod input_error;
 mod manifest;
 mod model;
 mod policy;
+mod prometheus_rule;
+mod rules;
 mod sensor;
 mod set;
 mod shipped;

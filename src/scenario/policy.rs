@@ -8,6 +8,7 @@ use super::experiment::Target;
 use super::find::{Places, Unfound};
 use super::input_error::InputError;
 use super::manifest::{self, ReadManifest};
+use super::rules::resolve_expressions;
 use super::set::Setting;
 use super::shipped::Kind;
 use super::source_text::{Origin, SourceText};
@@ -17,7 +18,10 @@ use super::toml_text;
 use super::typed::typed;
 use crate::autoscaling::hpa::KubernetesVersion;
 use crate::autoscaling::keda::{Annotations, KedaVersion, ScaledObjectSpec, validate};
-use crate::manifests::{ANNOTATION_NAME, ANNOTATION_SUMMARY, Manifest, ScaleTargetRef, to_yaml};
+use crate::manifests::{
+    ANNOTATION_NAME, ANNOTATION_SUMMARY, Manifest, ScaleTargetRef, rules_to_yaml, to_yaml,
+};
+use crate::monitoring::rules::RuleGroupSpec;
 use crate::nearest::suggestion;
 use crate::problem::{Place, Problem};
 use crate::units::Replicas;
@@ -41,6 +45,8 @@ pub struct Policy {
     pub annotations: IndexMap<String, String>,
     /// What it does.
     pub rule: Rule,
+    /// Recording rules that its queries read.
+    pub rule_groups: Vec<RuleGroupSpec>,
     /// What `tune` may change.
     pub tune: Vec<Axis>,
     /// The manifest that it was read from, or would be exported as.
@@ -90,6 +96,8 @@ struct File {
     annotations: IndexMap<String, String>,
     replicas: Option<i32>,
     scaled_object: Option<ScaledObjectSpec>,
+    #[serde(default)]
+    rule_group: Vec<RuleGroupSpec>,
     #[serde(default, rename = "tune")]
     _tune: Option<IgnoredAny>,
 }
@@ -197,6 +205,12 @@ impl Document {
                 return Err(at_key("", problem.help("or `replicas = 3` for a fixed number of replicas")));
             }
         };
+        let mut rule_groups = file.rule_group;
+        if self.manifest.is_none() {
+            resolve_expressions(&mut rule_groups, target, |key, problem| {
+                self.node.locate_at(&format!("rule_group.{key}"), problem)
+            })?;
+        }
         let tune = match self.node.get("tune") {
             Some(tune) => Axis::read_all(tune)?,
             None => Vec::new(),
@@ -211,6 +225,7 @@ impl Document {
             summary: file.summary.unwrap_or_default(),
             annotations: file.annotations,
             rule,
+            rule_groups,
             tune,
             object,
             document: self,
@@ -297,7 +312,8 @@ impl Policy {
         &self.document.source
     }
 
-    /// The policy as a ScaledObject in YAML that can be applied as it is, under a comment of the given lines.
+    /// The policy as a ScaledObject in YAML that can be applied as it is, under a comment of the given lines; its recording
+    /// rules follow as a PrometheusRule.
     ///
     /// # Errors
     /// A fixed number of replicas, for which there is no ScaledObject.
@@ -320,14 +336,24 @@ impl Policy {
             target: ScaleTargetRef { name: self.object.target.deployment.clone() },
             spec: (**spec).clone(),
         };
-        to_yaml(&manifest, comments).map_err(refuse)
+        let mut yaml = to_yaml(&manifest, comments).map_err(refuse)?;
+        if !self.rule_groups.is_empty() {
+            let (name, namespace) = (&manifest.name, manifest.namespace.as_deref());
+            yaml.push_str("---\n");
+            yaml.push_str(&rules_to_yaml(name, namespace, &self.rule_groups).map_err(refuse)?);
+        }
+        Ok(yaml)
     }
 
     /// The error for `problem` with the metadata `key` of trigger `trigger`, such as its query: the caret is under the
     /// part that `problem` names, in the file.
     pub fn locate_metadata(&self, trigger: usize, key: &str, problem: Problem) -> InputError {
-        let path = format!("scaled_object.triggers.{trigger}.metadata.{key}");
-        self.document.node.locate_at(&path, self.in_written_text(&path, problem))
+        self.locate_text(&format!("scaled_object.triggers.{trigger}.metadata.{key}"), problem)
+    }
+
+    /// The error for `problem` with the text of this key, in which variables may have been replaced.
+    pub(super) fn locate_text(&self, key: &str, problem: Problem) -> InputError {
+        self.document.node.locate_at(key, self.in_written_text(key, problem))
     }
 
     /// The error for `problem`, whose key is one of the policy's: `scaled_object.max_replica_count`.
@@ -342,17 +368,10 @@ impl Policy {
     }
 
     /// A problem with a text whose variables were replaced, as one with the text that the user wrote.
-    fn in_written_text(&self, path: &str, mut problem: Problem) -> Problem {
-        if let Place::Text { text, span } = &mut problem.place
-            && let Some(written) = self.document.node.find(path).node.as_str()
-            && self.document.manifest.is_none()
-            && let Ok(resolved) = self.object.target.resolve(written)
-            && resolved.text == *text
-        {
-            *span = resolved.original(*span);
-            written.clone_into(text);
-        }
-        problem
+    fn in_written_text(&self, path: &str, problem: Problem) -> Problem {
+        let written = self.document.node.find(path).node.as_str();
+        let has_variables = self.document.manifest.is_none();
+        self.object.target.in_written_text(written.filter(|_| has_variables), problem)
     }
 
     /// The names in back quotes of a wing's message, as the user's file spells them.

@@ -45,6 +45,8 @@ pub(super) enum Event {
     GpuSampleEnds,
     /// Prometheus scrapes a target. By target.
     Scrape(u32),
+    /// Prometheus evaluates a group of recording rules. By group.
+    Rules(u32),
     /// KEDA's scale loop.
     KedaPoll,
     /// The HPA's reconcile.
@@ -79,6 +81,8 @@ enum Rank {
     GpuReading,
     /// Sees all of the above.
     Scrape,
+    /// Reads what was scraped, and is read by the controllers.
+    Rules,
     /// KEDA reads what Prometheus knows.
     KedaPoll,
     /// The HPA asks KEDA, after the poll of the same instant filled its cache.
@@ -103,6 +107,7 @@ impl Event {
             Event::Arrival(_) => Rank::Arrival,
             Event::GpuSampleBegins | Event::GpuSampleEnds => Rank::GpuReading,
             Event::Scrape(_) => Rank::Scrape,
+            Event::Rules(_) => Rank::Rules,
             Event::KedaPoll => Rank::KedaPoll,
             Event::HpaSync => Rank::HpaSync,
             Event::Tick => Rank::Tick,
@@ -123,6 +128,7 @@ impl Event {
             | Event::Delivery(request)
             | Event::Arrival(request) => request,
             Event::Scrape(target) => u64::from(target),
+            Event::Rules(group) => u64::from(group),
             Event::Nodes
             | Event::GpuSampleBegins
             | Event::GpuSampleEnds
@@ -213,6 +219,8 @@ mod tests {
             Event::GpuSampleEnds,
             Event::GpuSampleBegins,
             Event::Scrape(3),
+            Event::Rules(0),
+            Event::Rules(1),
             Event::KedaPoll,
             Event::HpaSync,
             Event::Tick,

@@ -134,6 +134,7 @@ impl<'a> World<'a> {
             Event::GpuSampleBegins => self.gpu_sample_begins(),
             Event::GpuSampleEnds => self.gpu_sample_ends(),
             Event::Scrape(target) => self.scrape(target),
+            Event::Rules(group) => self.evaluate_rules(group),
             Event::KedaPoll => self.keda_poll(),
             Event::HpaSync => self.hpa_sync(),
             Event::Tick => self.tick(),
@@ -149,6 +150,7 @@ impl<'a> World<'a> {
         self.now = if self.drain { self.now.max(self.end) } else { self.end };
         self.last_tick();
         self.warn_about_triggers();
+        self.warn_about_rules();
         self.warn_about_capacity();
         self.end_all_flights();
         for pod in self.fleet.live_ordinals() {
