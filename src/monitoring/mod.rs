@@ -13,5 +13,6 @@ pub mod scrape;
 pub mod series;
 mod settings;
 pub mod vllm_metrics;
+pub mod wva_metrics;
 
 pub use settings::{Discovery, MonitoringSpec};

@@ -6,7 +6,9 @@ use super::policy::Rule;
 use super::sensor::Targets;
 use super::source_text::SourceText;
 use super::world::Scenario;
-use crate::autoscaling::keda::{Annotations, KedaOperator, PrometheusTrigger, ScaledObjectSpec, validate};
+use crate::autoscaling::keda::{
+    Annotations, KedaOperator, ObjectNames, PrometheusTrigger, ScaledObjectSpec, Scaler, validate,
+};
 use crate::monitoring::promql::{Query, QueryOptions};
 use crate::monitoring::series::Retention;
 use crate::monitoring::vllm_metrics::{MetricsRelease, Schema};
@@ -40,12 +42,8 @@ impl Scenario {
         let targets = Targets::new(self, &target, schema.columns(), self.metrics_release()?, &rules);
         self.check_rules(&rules, &targets, &mut warnings)?;
         let autoscaling = self.autoscaling(&target, &targets, &mut warnings)?;
-        let of_triggers = match &autoscaling {
-            Autoscaling::Static => &[][..],
-            Autoscaling::Keda(keda) => &keda.queries,
-        };
         let of_rules = rules.iter().flat_map(|group| group.rules.iter().map(|rule| &rule.query));
-        let queries: Vec<&Query> = of_triggers.iter().chain(of_rules).collect();
+        let queries: Vec<&Query> = autoscaling.queries().into_iter().chain(of_rules).collect();
         let (retention, exporters) = (retention(&queries), targets.read_by(&queries));
         let step_time = self.model.step_time(&self.engine);
         let path = &self.model.request_path;
@@ -84,6 +82,7 @@ impl Scenario {
                 rules,
                 exporters,
             },
+            wva: None,
             autoscaling,
             warnings,
         })
@@ -135,9 +134,10 @@ impl Scenario {
     }
 
     /// What a careful colleague would say about scaling to zero.
-    fn zero_warning(spec: &ScaledObjectSpec, queries: &[Query], targets: &Targets) -> Option<String> {
+    fn zero_warning(spec: &ScaledObjectSpec, queries: &[Option<Query>], targets: &Targets) -> Option<String> {
         let smallest = spec.idle_replica_count.map_or(spec.min_replicas(), Replicas);
-        let from_pods = |query: &Query| targets.only_pods_expose(query);
+        let from_pods =
+            |query: &Option<Query>| query.as_ref().is_some_and(|query| targets.only_pods_expose(query));
         (smallest == Replicas::ZERO && queries.iter().all(from_pods)).then(|| {
             "at zero replicas nothing scales up again: every trigger reads metrics that only a running pod exposes"
                 .to_owned()
@@ -161,27 +161,33 @@ impl Scenario {
         targets: &Targets,
         warnings: &mut Vec<String>,
     ) -> Result<Autoscaling, InputError> {
-        let Rule::ScaledObject(spec) = &self.policy.rule else { return Ok(Autoscaling::Static) };
+        let spec = match &self.policy.rule {
+            Rule::Static(_) => return Ok(Autoscaling::Static),
+            Rule::Schedule(schedule) => return Ok(Autoscaling::Schedule(schedule.clone())),
+            Rule::ScaledObject(spec) => spec,
+        };
         let annotations =
             Annotations::of(&self.policy.annotations).map_err(|problem| self.policy.locate(problem))?;
-        let operator = KedaOperator::new(
-            self.policy.object_name(),
-            spec,
-            annotations,
-            self.keda,
-            &self.hpa,
-            SimTime::ZERO,
-        );
+        let names = ObjectNames {
+            namespace: target.namespace.clone(),
+            name: self.policy.object_name().to_owned(),
+            deployment: target.deployment.clone(),
+        };
+        let operator =
+            KedaOperator::new(names, spec, annotations, self.keda, &self.hpa, SimTime::ZERO, self.start);
         // What the checks of the policy let through, the operator takes.
         let operator = operator.map_err(|problems| {
             let first =
                 problems.into_iter().next().unwrap_or_else(|| Problem::whole("KEDA refuses this policy"));
             self.policy.locate(first)
         })?;
-        warnings.extend(validate::warnings(spec));
+        warnings.extend(validate::warnings(spec, annotations, self.keda, self.start));
         let mut queries = Vec::new();
-        for (index, trigger) in operator.triggers().iter().enumerate() {
-            queries.push(self.query(index, trigger, target, targets, warnings)?);
+        for (index, scaler) in operator.scalers().iter().enumerate() {
+            queries.push(match scaler {
+                Scaler::Prometheus(trigger) => Some(self.query(index, trigger, target, targets, warnings)?),
+                Scaler::Cron(_) => None,
+            });
         }
         warnings.extend(Self::zero_warning(spec, &queries, targets));
         Ok(Autoscaling::Keda(Box::new(KedaSetup {

@@ -17,6 +17,7 @@
 mod assertion;
 mod build;
 mod data_file;
+mod demand;
 mod document;
 mod draft;
 mod experiment;
@@ -40,6 +41,7 @@ mod world;
 mod yaml_text;
 
 pub use assertion::{Assertion, Outcome};
+pub use demand::{Demand, Need};
 pub use draft::{Draft, Inputs};
 pub use experiment::{Bill, Cost, Gate, GateOf, Keda, Measure, Serving, SloTargets, Target};
 pub use input_error::InputError;

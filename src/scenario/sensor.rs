@@ -107,7 +107,7 @@ impl Targets {
                 examples: &["pod", "exported_pod", "instance", "node", "Hostname", "UUID", "gpu", "device"],
             },
         ];
-        let exporters = Exporters { epp: Some(epp), router: Some(router), dcgm: Some(dcgm) };
+        let exporters = Exporters { epp: Some(epp), router: Some(router), dcgm: Some(dcgm), wva: None };
         let rules = rules.iter().flat_map(|group| &group.rules);
         let recorded = rules.map(|rule| Recorded {
             name: rule.record.clone(),
@@ -158,11 +158,12 @@ impl Targets {
                 queries.iter().any(|query| never_match::reads(query, &exposed))
             })
         };
-        let Exporters { epp, router, dcgm } = self.exporters.clone();
+        let Exporters { epp, router, dcgm, wva } = self.exporters.clone();
         Exporters {
             epp: epp.filter(|_| is_read(Which::Epp)),
             router: router.filter(|_| is_read(Which::Router)),
             dcgm: dcgm.filter(|_| is_read(Which::Dcgm)),
+            wva,
         }
     }
 }

@@ -47,6 +47,14 @@ pub(super) enum Event {
     Scrape(u32),
     /// Prometheus evaluates a group of recording rules. By group.
     Rules(u32),
+    /// A step of a timetable is due. By step.
+    ScheduledScale(u32),
+    /// AIBrix begins to reconcile.
+    AibrixReconcile,
+    /// AIBrix ends a reconcile.
+    AibrixReconciled,
+    /// The Workload Variant Autoscaler looks.
+    WvaOptimize,
     /// KEDA's scale loop.
     KedaPoll,
     /// The HPA's reconcile.
@@ -83,6 +91,12 @@ enum Rank {
     Scrape,
     /// Reads what was scraped, and is read by the controllers.
     Rules,
+    /// Decides without looking at anything.
+    Schedule,
+    /// Reads the pods themselves.
+    Aibrix,
+    /// Reads what Prometheus knows; what it says is scraped later.
+    Wva,
     /// KEDA reads what Prometheus knows.
     KedaPoll,
     /// The HPA asks KEDA, after the poll of the same instant filled its cache.
@@ -108,6 +122,9 @@ impl Event {
             Event::GpuSampleBegins | Event::GpuSampleEnds => Rank::GpuReading,
             Event::Scrape(_) => Rank::Scrape,
             Event::Rules(_) => Rank::Rules,
+            Event::ScheduledScale(_) => Rank::Schedule,
+            Event::AibrixReconcile | Event::AibrixReconciled => Rank::Aibrix,
+            Event::WvaOptimize => Rank::Wva,
             Event::KedaPoll => Rank::KedaPoll,
             Event::HpaSync => Rank::HpaSync,
             Event::Tick => Rank::Tick,
@@ -129,9 +146,13 @@ impl Event {
             | Event::Arrival(request) => request,
             Event::Scrape(target) => u64::from(target),
             Event::Rules(group) => u64::from(group),
+            Event::ScheduledScale(step) => u64::from(step),
             Event::Nodes
             | Event::GpuSampleBegins
             | Event::GpuSampleEnds
+            | Event::AibrixReconcile
+            | Event::AibrixReconciled
+            | Event::WvaOptimize
             | Event::KedaPoll
             | Event::HpaSync
             | Event::Tick => 0,
@@ -139,10 +160,13 @@ impl Event {
     }
 
     /// Tells events of one rank and key apart, so that the order is total. An answer that comes when its client would
-    /// give up has come. A reading ends before the next begins.
+    /// give up has come. A reading ends before the next begins. A reconcile that takes no time begins before it ends.
     fn variant(self) -> u8 {
         match self {
-            Event::EndpointDropped(_) | Event::ClientTimeout(_) | Event::GpuSampleBegins => 1,
+            Event::EndpointDropped(_)
+            | Event::ClientTimeout(_)
+            | Event::GpuSampleBegins
+            | Event::AibrixReconciled => 1,
             Event::GatewayTimeout(_) => 2,
             Event::ClientDone { .. } => 3,
             _ => 0,
@@ -221,6 +245,10 @@ mod tests {
             Event::Scrape(3),
             Event::Rules(0),
             Event::Rules(1),
+            Event::ScheduledScale(0),
+            Event::AibrixReconcile,
+            Event::AibrixReconciled,
+            Event::WvaOptimize,
             Event::KedaPoll,
             Event::HpaSync,
             Event::Tick,

@@ -13,6 +13,7 @@ use crate::monitoring::dcgm::DcgmMetrics;
 use crate::monitoring::epp_metrics::{Endpoint, EppMetrics, View};
 use crate::monitoring::exposition::Page;
 use crate::monitoring::router_metrics::{RouterMetrics, Server};
+use crate::monitoring::wva_metrics::WvaMetrics;
 use crate::random::Streams;
 use crate::serving::engine::Engine;
 use crate::serving::ingress_stats::IngressStats;
@@ -28,6 +29,8 @@ pub struct Exporters {
     pub router: Option<RouterMetrics>,
     /// dcgm-exporter, on every node.
     pub dcgm: Option<DcgmMetrics>,
+    /// The Workload Variant Autoscaler.
+    pub wva: Option<WvaMetrics>,
 }
 
 impl Exporters {
@@ -85,7 +88,8 @@ impl World<'_> {
         let epp = exporters.epp.as_ref().map(|epp| (Owner::Epp, "epp", epp.target_labels()));
         let router =
             exporters.router.as_ref().map(|router| (Owner::Router, "router", router.target_labels()));
-        for (owner, name, labels) in [epp, router].into_iter().flatten() {
+        let wva = exporters.wva.as_ref().map(|_| (Owner::Wva, "wva", WvaMetrics::target_labels()));
+        for (owner, name, labels) in [epp, router, wva].into_iter().flatten() {
             let id = self.sensor.prometheus.known_exporter(name, labels);
             self.follow_target(id, owner);
         }

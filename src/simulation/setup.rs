@@ -1,6 +1,6 @@
 //! Everything a run needs, checked: what `scenario` makes of the user's files.
 
-use super::control::Autoscaling;
+use super::control::{Autoscaling, WvaSetup};
 use super::exporters::Exporters;
 use crate::monitoring::MonitoringSpec;
 use crate::monitoring::rules;
@@ -39,6 +39,8 @@ pub struct Setup {
     pub serving: ServingSetup,
     /// The sensor.
     pub monitoring: MonitoringSetup,
+    /// Says what it wants as a metric; the controller may follow it.
+    pub wva: Option<WvaSetup>,
     /// The controller.
     pub autoscaling: Autoscaling,
     /// What was already worth saying when the files were read.

@@ -1,22 +1,24 @@
 //! What Prometheus sees: pods come into discovery and leave it, and are scraped in between.
 
 use super::checkers;
+use super::control::Wva;
 use super::event::Event;
 use super::exporters::Exporters;
 use super::gpu_readings::GpuReadings;
 use super::setup::{MonitoringSetup, Target};
 use super::world::World;
+use crate::autoscaling::instant_query::{Answer, Element};
 use crate::autoscaling::keda::QueryOutcome;
 use crate::monitoring::Discovery;
 use crate::monitoring::dcgm::DcgmSpec;
 use crate::monitoring::kube_state_metrics::{self, DeploymentStatus};
-use crate::monitoring::labels::Labels;
+use crate::monitoring::labels::{Labels, METRIC_NAME};
 use crate::monitoring::promql::{Query, Value};
 use crate::monitoring::rules::Rules;
 use crate::monitoring::scrape::{Prometheus, Scraped, TargetId};
 use crate::monitoring::vllm_metrics::Schema;
 use crate::random::Streams;
-use crate::serving::engine::Engine;
+use crate::serving::engine::{Engine, EngineCore};
 use crate::serving::nodes::{NodeId, Nodes};
 use crate::units::{SimTime, UnixMillis};
 use rustc_hash::FxHashMap;
@@ -52,6 +54,7 @@ pub(super) enum Owner {
     Epp,
     Router,
     Dcgm(NodeId),
+    Wva,
 }
 
 impl Sensor {
@@ -92,6 +95,28 @@ impl Sensor {
             Ok(Value::Scalar(_) | Value::String(_)) => QueryOutcome::ScalarOrString,
             Err(error) => QueryOutcome::Error(error.to_string()),
         }
+    }
+
+    /// Asks Prometheus a query at `now`, to the millisecond, for a value a pod.
+    pub(super) fn answer(&self, query: &mut Query, now: SimTime) -> Answer {
+        match query.evaluate(self.prometheus.database(), self.epoch.at(now), now) {
+            Ok(Value::Vector(elements)) => {
+                let element =
+                    |(labels, value): (Labels, f64)| Element { pod: labels.get("pod").to_owned(), value };
+                Answer::Vector(elements.into_iter().map(element).collect())
+            }
+            Ok(Value::Scalar(value)) => Answer::Scalar(value),
+            Ok(Value::Matrix(_) | Value::String(_)) => Answer::Other,
+            Err(error) => Answer::Error(error.to_string()),
+        }
+    }
+
+    /// The first sample of a family on an engine's own page, as it is now.
+    pub(super) fn read_page(&self, engine: &EngineCore, family: &str) -> Option<f64> {
+        let column = self.schema.columns().iter().position(|labels| labels.get(METRIC_NAME) == family)?;
+        let mut page = Vec::new();
+        self.schema.fill(engine.stats(), self.epoch, &mut page);
+        page.get(column).copied()
     }
 }
 
@@ -209,6 +234,13 @@ impl World<'_> {
             }
             Owner::Router => {
                 let page = sensor.exporters.router_page(&self.fleet, &self.ingress);
+                sensor.prometheus.scrape(id, now, Scraped::Series(page.series()));
+            }
+            Owner::Wva => {
+                let desired = self.wva.as_ref().and_then(Wva::exported);
+                let current = self.fleet.deployment.status_replicas();
+                let page =
+                    sensor.exporters.wva.as_ref().map(|wva| wva.page(desired, current)).unwrap_or_default();
                 sensor.prometheus.scrape(id, now, Scraped::Series(page.series()));
             }
             Owner::Dcgm(node) => match sensor.dcgm_page(node, &self.fleet) {
