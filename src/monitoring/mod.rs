@@ -8,6 +8,7 @@ pub mod labels;
 pub mod never_match;
 pub mod promql;
 pub mod router_metrics;
+pub mod rules;
 pub mod scrape;
 pub mod series;
 mod settings;

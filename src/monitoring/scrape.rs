@@ -97,6 +97,11 @@ impl Prometheus {
         &self.database
     }
 
+    /// The samples, for whoever adds others than those of scrapes.
+    pub fn database_mut(&mut self) -> &mut Database {
+        &mut self.database
+    }
+
     /// A target appeared at `now`; `columns` are the series of its page, without the target's labels. The first scrape
     /// comes after discovery's next tick, at the target's offset.
     pub fn discover(&mut self, now: SimTime, labels: Labels, columns: &[Labels]) -> TargetId {
@@ -147,7 +152,7 @@ impl Prometheus {
             stops: None,
             last: None,
             present: vec![false; columns.len()],
-            exposition: Exposition::default(),
+            exposition: Exposition::new(1),
             ended: false,
         });
         id
@@ -186,14 +191,14 @@ impl Prometheus {
             }
             Scraped::Series(series) => {
                 self.row.extend([1.0, self.scrape_duration.as_secs_f64(), series.len() as f64]);
-                let samples = series.iter().map(|(labels, value)| (labels, *value));
-                target.exposition.append(&mut self.database, &target.labels, stamp, samples);
+                let samples = series.iter().cloned();
+                target.exposition.append(&mut self.database, 0, &target.labels, stamp, samples);
             }
             Scraped::Refused => {
                 self.row.extend([0.0, self.scrape_duration.as_secs_f64(), 0.0]);
                 self.row.extend(target.present.iter().map(|present| if *present { STALE } else { ABSENT }));
                 target.present.fill(false);
-                target.exposition.end_all(&mut self.database, stamp);
+                target.exposition.end_all(&mut self.database, 0, stamp);
             }
         }
         self.database.append(target.group, stamp.taken, stamp.visible_from, &self.row);
@@ -228,14 +233,14 @@ impl Prometheus {
             let seen = next.checked_add(self.interval).and_then(|then| then.checked_add(tenth));
             let stamp = Stamp { taken: self.epoch.at(next), visible_from: seen.unwrap_or(SimTime::NEVER) };
             self.database.append(target.group, stamp.taken, stamp.visible_from, &self.row);
-            target.exposition.end_all(&mut self.database, stamp);
+            target.exposition.end_all(&mut self.database, 0, stamp);
         }
         self.database.end(target.group);
     }
 }
 
 /// The first instant at or after `from` that is `phase` past a multiple of `period`.
-fn next_tick(from: SimTime, period: SimDuration, phase: SimDuration) -> SimTime {
+pub(super) fn next_tick(from: SimTime, period: SimDuration, phase: SimDuration) -> SimTime {
     let zero = SimTime::ZERO + phase;
     if from <= zero {
         return zero;

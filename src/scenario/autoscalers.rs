@@ -11,7 +11,7 @@ use crate::autoscaling::keda::{
 };
 use crate::autoscaling::knative::KnativeSpec;
 use crate::autoscaling::wva::{self, WvaSpec};
-use crate::monitoring::promql::{Query, QueryOptions};
+use crate::monitoring::promql::Query;
 use crate::problem::Problem;
 use crate::simulation::{AibrixSetup, Autoscaling, HpaSetup, KedaSetup, KnativeSetup, Target, WvaSetup};
 use crate::units::{Replicas, SimTime};
@@ -180,11 +180,7 @@ impl Autoscalers<'_> {
     fn compile(&mut self, key: &str, text: &str, who: &str) -> Result<Query, InputError> {
         let scenario = self.scenario;
         let at = |problem: Problem| scenario.policy.locate_text(key, problem);
-        let options = QueryOptions {
-            release: scenario.monitoring.prometheus,
-            evaluation_interval: scenario.monitoring.evaluation_interval.duration(),
-        };
-        let query = Query::compile(text, options).map_err(at)?;
+        let query = Query::compile(text, scenario.query_options()).map_err(at)?;
         let findings = self.targets.check(&query).map_err(at)?;
         self.warnings.extend(findings.into_iter().map(|warning| format!("{who}: {warning}")));
         Ok(query)

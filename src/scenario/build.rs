@@ -7,7 +7,7 @@ use super::rule::Rule;
 use super::sensor::Targets;
 use super::source_text::SourceText;
 use super::world::Scenario;
-use crate::monitoring::promql::Query;
+use crate::monitoring::promql::{Query, QueryOptions};
 use crate::monitoring::series::Retention;
 use crate::monitoring::vllm_metrics::{MetricsRelease, Schema};
 use crate::serving::engine::{EngineTiming, Stats};
@@ -31,12 +31,15 @@ impl Scenario {
         };
         let mut warnings = self.model.warnings.clone();
         let schema = self.schema()?;
-        let targets = Targets::new(self, &target, schema.columns(), self.metrics_release()?);
+        let rules = self.rules()?;
+        let targets = Targets::new(self, &target, schema.columns(), self.metrics_release()?, &rules);
+        self.check_rules(&rules, &targets, &mut warnings)?;
         let mut autoscalers =
             Autoscalers { scenario: self, target: &target, targets: &targets, warnings: &mut warnings };
         let (autoscaling, wva) = (autoscalers.autoscaling()?, autoscalers.wva()?);
-        let asked_by_wva = wva.iter().flat_map(|wva| &wva.queries);
-        let queries: Vec<&Query> = autoscaling.queries().into_iter().chain(asked_by_wva).collect();
+        let of_wva = wva.iter().flat_map(|wva| &wva.queries);
+        let of_rules = rules.iter().flat_map(|group| group.rules.iter().map(|rule| &rule.query));
+        let queries: Vec<&Query> = autoscaling.queries().into_iter().chain(of_wva).chain(of_rules).collect();
         let (retention, exporters) = (retention(&queries), targets.read_by(&queries));
         let step_time = self.model.step_time(&self.engine);
         let path = &self.model.request_path;
@@ -68,7 +71,13 @@ impl Scenario {
                 router: self.serving.router,
                 gateway: self.gateway(),
             },
-            monitoring: MonitoringSetup { spec: self.monitoring.clone(), retention, schema, exporters },
+            monitoring: MonitoringSetup {
+                spec: self.monitoring.clone(),
+                retention,
+                schema,
+                rules,
+                exporters,
+            },
             wva,
             autoscaling,
             warnings,
@@ -137,6 +146,14 @@ impl Scenario {
     fn schema(&self) -> Result<Schema, InputError> {
         let fresh = Stats::new(&self.engine, self.kv_blocks);
         Ok(Schema::new(self.metrics_release()?, &self.target.model, &self.engine, self.kv_blocks, &fresh))
+    }
+
+    /// What a query of this world means beside its text.
+    pub(super) fn query_options(&self) -> QueryOptions {
+        QueryOptions {
+            release: self.monitoring.prometheus,
+            evaluation_interval: self.monitoring.evaluation_interval.duration(),
+        }
     }
 
     /// The texts that the run was made from, by role, for copies beside its results.

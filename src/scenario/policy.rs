@@ -9,6 +9,7 @@ use super::find::{Places, Unfound};
 use super::input_error::InputError;
 use super::manifest::{self, ReadManifest};
 use super::rule::{self, Rule};
+use super::rules::resolve_expressions;
 use super::set::Setting;
 use super::shipped::Kind;
 use super::source_text::{Origin, SourceText};
@@ -21,7 +22,10 @@ use crate::autoscaling::hpa::{HorizontalPodAutoscalerSpec, KubernetesVersion};
 use crate::autoscaling::keda::{Annotations, KedaVersion, ScaledObjectSpec, validate};
 use crate::autoscaling::knative::KnativeSpec;
 use crate::autoscaling::wva::WvaSpec;
-use crate::manifests::{ANNOTATION_NAME, ANNOTATION_SUMMARY, Manifest, ScaleTargetRef, to_yaml};
+use crate::manifests::{
+    ANNOTATION_NAME, ANNOTATION_SUMMARY, Manifest, ScaleTargetRef, rules_to_yaml, to_yaml,
+};
+use crate::monitoring::rules::RuleGroupSpec;
 use crate::nearest::suggestion;
 use crate::problem::{Place, Problem};
 use crate::simulation::Schedule;
@@ -48,6 +52,8 @@ pub struct Policy {
     pub rule: Rule,
     /// The Workload Variant Autoscaler that it follows.
     pub wva: Option<WvaSpec>,
+    /// Recording rules that its queries read.
+    pub rule_groups: Vec<RuleGroupSpec>,
     /// What `tune` may change.
     pub tune: Vec<Axis>,
     /// The manifest that it was read from, or would be exported as.
@@ -93,6 +99,8 @@ struct File {
     knative: Option<KnativeSpec>,
     aibrix: Option<PodAutoscalerSpec>,
     wva: Option<WvaSpec>,
+    #[serde(default)]
+    rule_group: Vec<RuleGroupSpec>,
     #[serde(default, rename = "tune")]
     _tune: Option<IgnoredAny>,
 }
@@ -208,6 +216,12 @@ impl Document {
             let problem = Problem::whole("this policy has no `[scaled_object]`");
             return Err(at_key("", problem.help("or `replicas = 3` for a fixed number of replicas")));
         };
+        let mut rule_groups = file.rule_group;
+        if self.manifest.is_none() {
+            resolve_expressions(&mut rule_groups, target, |key, problem| {
+                self.node.locate_at(&format!("rule_group.{key}"), problem)
+            })?;
+        }
         let tune = match self.node.get("tune") {
             Some(tune) => Axis::read_all(tune)?,
             None => Vec::new(),
@@ -223,6 +237,7 @@ impl Document {
             annotations: file.annotations,
             rule,
             wva: file.wva,
+            rule_groups,
             tune,
             object,
             document: self,
@@ -336,7 +351,8 @@ impl Policy {
         &self.document.source
     }
 
-    /// The policy as a ScaledObject in YAML that can be applied as it is, under a comment of the given lines.
+    /// The policy as a ScaledObject in YAML that can be applied as it is, under a comment of the given lines; its recording
+    /// rules follow as a PrometheusRule.
     ///
     /// # Errors
     /// A fixed number of replicas, for which there is no ScaledObject.
@@ -359,7 +375,13 @@ impl Policy {
             target: ScaleTargetRef { name: self.object.target.deployment.clone() },
             spec: (**spec).clone(),
         };
-        to_yaml(&manifest, comments).map_err(refuse)
+        let mut yaml = to_yaml(&manifest, comments).map_err(refuse)?;
+        if !self.rule_groups.is_empty() {
+            let (name, namespace) = (&manifest.name, manifest.namespace.as_deref());
+            yaml.push_str("---\n");
+            yaml.push_str(&rules_to_yaml(name, namespace, &self.rule_groups).map_err(refuse)?);
+        }
+        Ok(yaml)
     }
 
     /// The error for `problem` with the metadata `key` of trigger `trigger`, such as its query: the caret is under the
@@ -385,17 +407,10 @@ impl Policy {
     }
 
     /// A problem with a text whose variables were replaced, as one with the text that the user wrote.
-    fn in_written_text(&self, path: &str, mut problem: Problem) -> Problem {
-        if let Place::Text { text, span } = &mut problem.place
-            && let Some(written) = self.document.node.find(path).node.as_str()
-            && self.document.manifest.is_none()
-            && let Ok(resolved) = self.object.target.resolve(written)
-            && resolved.text == *text
-        {
-            *span = resolved.original(*span);
-            written.clone_into(text);
-        }
-        problem
+    fn in_written_text(&self, path: &str, problem: Problem) -> Problem {
+        let written = self.document.node.find(path).node.as_str();
+        let has_variables = self.document.manifest.is_none();
+        self.object.target.in_written_text(written.filter(|_| has_variables), problem)
     }
 
     /// The names in back quotes of a wing's message, as the user's file spells them.

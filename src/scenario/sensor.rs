@@ -9,6 +9,7 @@ use crate::monitoring::labels::{Labels, METRIC_NAME};
 use crate::monitoring::never_match::{self, Exposed};
 use crate::monitoring::promql::Query;
 use crate::monitoring::router_metrics::{RouterMetrics, Server};
+use crate::monitoring::rules::Group;
 use crate::monitoring::vllm_metrics::MetricsRelease;
 use crate::monitoring::wva_metrics::WvaMetrics;
 use crate::problem::Problem;
@@ -23,6 +24,15 @@ pub(super) struct Targets {
     kinds: Vec<Kind>,
     exporters: Exporters,
     release: MetricsRelease,
+    recorded: Vec<Recorded>,
+}
+
+/// A recording rule.
+struct Recorded {
+    name: String,
+    query: Query,
+    /// Whether all that it reads comes from pods.
+    of_pods: bool,
 }
 
 /// Targets of one kind, by examples.
@@ -50,12 +60,14 @@ impl Kind {
 }
 
 impl Targets {
-    /// The targets of the world of `scenario`, whose pods expose `columns` under the names of `release`.
+    /// The targets of the world of `scenario`, whose pods expose `columns` under the names of `release`, and whose
+    /// Prometheus has these rules.
     pub(super) fn new(
         scenario: &Scenario,
         target: &Target,
         columns: &Arc<[Labels]>,
         release: MetricsRelease,
+        rules: &[Group],
     ) -> Self {
         let Target { namespace, deployment, model_name } = target;
         let (spec, reader) = (&scenario.monitoring, scenario.monitoring.prometheus);
@@ -105,7 +117,20 @@ impl Targets {
             examples: &[],
         }));
         let exporters = Exporters { epp: Some(epp), router: Some(router), dcgm: Some(dcgm), wva };
-        Targets { kinds, exporters, release }
+        let rules = rules.iter().flat_map(|group| &group.rules);
+        let recorded = rules.map(|rule| Recorded {
+            name: rule.record.clone(),
+            query: rule.query.clone(),
+            of_pods: true,
+        });
+        let mut targets = Targets { kinds, exporters, release, recorded: recorded.collect() };
+        // Rules may read each other, in a circle too: what is wrong about one may make others wrong.
+        while let Some(other) =
+            targets.recorded.iter().position(|rule| rule.of_pods && !targets.only_pods_expose(&rule.query))
+        {
+            targets.recorded[other].of_pods = false;
+        }
+        targets
     }
 
     /// Holds the selectors of a query against the series; the answer is what should be warned of.
@@ -114,15 +139,22 @@ impl Targets {
     /// A selector on a metric that is here and that no series can match.
     pub(super) fn check(&self, query: &Query) -> Result<Vec<String>, Problem> {
         let exposed: Vec<Exposed<'_>> = self.kinds.iter().map(Kind::exposed).collect();
-        never_match::check(query, &exposed, self.release)
+        let recorded: Vec<&str> = self.recorded.iter().map(|rule| rule.name.as_str()).collect();
+        never_match::check(query, &exposed, &recorded, self.release)
     }
 
-    /// Whether all that the query reads comes from pods: without one it finds nothing. `up` and its like do not count.
+    /// Whether all that the query reads comes from pods, through recording rules too: without one it finds nothing. `up` and
+    /// its like do not count.
     pub(super) fn only_pods_expose(&self, query: &Query) -> bool {
         let exposes =
             |kind: &Kind, metric: &str| kind.columns.iter().any(|column| column.get(METRIC_NAME) == metric);
-        let of_pods =
-            |metric: &str| self.kinds.iter().all(|kind| exposes(kind, metric) == (kind.which == Which::Pods));
+        let of_pods = |metric: &str| {
+            let mut recorded = self.recorded.iter().filter(|rule| rule.name == metric).peekable();
+            match recorded.peek() {
+                Some(_) => recorded.all(|rule| rule.of_pods),
+                None => self.kinds.iter().all(|kind| exposes(kind, metric) == (kind.which == Which::Pods)),
+            }
+        };
         !query.reads().is_empty() && query.reads().iter().all(|read| read.metric().is_some_and(of_pods))
     }
 

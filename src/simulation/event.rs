@@ -45,6 +45,8 @@ pub(super) enum Event {
     GpuSampleEnds,
     /// Prometheus scrapes a target. By target.
     Scrape(u32),
+    /// Prometheus evaluates a group of recording rules. By group.
+    Rules(u32),
     /// A step of a timetable is due. By step.
     ScheduledScale(u32),
     /// AIBrix begins to reconcile.
@@ -89,6 +91,8 @@ enum Rank {
     GpuReading,
     /// Sees all of the above.
     Scrape,
+    /// Reads what was scraped, and is read by the controllers.
+    Rules,
     /// Decides without looking at anything.
     Schedule,
     /// Reads the pods themselves.
@@ -121,6 +125,7 @@ impl Event {
             Event::Arrival(_) => Rank::Arrival,
             Event::GpuSampleBegins | Event::GpuSampleEnds => Rank::GpuReading,
             Event::Scrape(_) => Rank::Scrape,
+            Event::Rules(_) => Rank::Rules,
             Event::ScheduledScale(_) => Rank::Schedule,
             Event::AibrixReconcile | Event::AibrixReconciled => Rank::Aibrix,
             Event::KnativeLook => Rank::Knative,
@@ -145,6 +150,7 @@ impl Event {
             | Event::Delivery(request)
             | Event::Arrival(request) => request,
             Event::Scrape(target) => u64::from(target),
+            Event::Rules(group) => u64::from(group),
             Event::ScheduledScale(step) => u64::from(step),
             Event::Nodes
             | Event::GpuSampleBegins
@@ -243,6 +249,8 @@ mod tests {
             Event::GpuSampleEnds,
             Event::GpuSampleBegins,
             Event::Scrape(3),
+            Event::Rules(0),
+            Event::Rules(1),
             Event::ScheduledScale(0),
             Event::AibrixReconcile,
             Event::AibrixReconciled,

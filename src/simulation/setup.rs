@@ -3,6 +3,7 @@
 use super::control::{Autoscaling, WvaSetup};
 use super::exporters::Exporters;
 use crate::monitoring::MonitoringSpec;
+use crate::monitoring::rules;
 use crate::monitoring::series::Retention;
 use crate::monitoring::vllm_metrics::Schema;
 use crate::problem::Problem;
@@ -65,6 +66,8 @@ pub struct MonitoringSetup {
     pub retention: Retention,
     /// What a pod's `/metrics` page holds.
     pub schema: Schema,
+    /// The recording rules, group by group.
+    pub rules: Vec<rules::Group>,
     /// The exporters that somebody reads.
     pub exporters: Exporters,
 }

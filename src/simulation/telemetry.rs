@@ -14,6 +14,7 @@ use crate::monitoring::dcgm::DcgmSpec;
 use crate::monitoring::kube_state_metrics::{self, DeploymentStatus};
 use crate::monitoring::labels::{Labels, METRIC_NAME};
 use crate::monitoring::promql::{Query, Value};
+use crate::monitoring::rules::Rules;
 use crate::monitoring::scrape::{Prometheus, Scraped, TargetId};
 use crate::monitoring::vllm_metrics::Schema;
 use crate::random::Streams;
@@ -25,6 +26,7 @@ use rustc_hash::FxHashMap;
 /// Prometheus, and who its targets are.
 pub(super) struct Sensor {
     pub(super) prometheus: Prometheus,
+    rules: Rules,
     /// The wall clock at t = 0.
     epoch: UnixMillis,
     discovery: Discovery,
@@ -59,6 +61,7 @@ impl Sensor {
     pub(super) fn new(setup: MonitoringSetup, target: Target, epoch: UnixMillis, streams: &Streams) -> Self {
         Sensor {
             prometheus: Prometheus::new(&setup.spec, epoch, setup.retention, streams),
+            rules: Rules::new(setup.rules, setup.spec.evaluation_duration.duration(), epoch, streams),
             epoch,
             discovery: setup.spec.discovery,
             schema: setup.schema,
@@ -124,6 +127,24 @@ impl World<'_> {
         let sensor = &mut self.sensor;
         let id = sensor.prometheus.known_target(labels, &sensor.kube_state_columns);
         self.follow_target(id, Owner::KubeStateMetrics);
+        for (group, at) in (0..).zip(self.sensor.rules.next_evaluations()) {
+            self.queue.push(at, Event::Rules(group));
+        }
+    }
+
+    /// Prometheus evaluates a group of recording rules.
+    pub(super) fn evaluate_rules(&mut self, group: u32) {
+        let (now, index) = (self.now, group as usize);
+        let Sensor { prometheus, rules, .. } = &mut self.sensor;
+        if rules.next_evaluation(index) == now {
+            rules.evaluate(prometheus.database_mut(), index, now);
+            self.queue.push(rules.next_evaluation(index), Event::Rules(group));
+        }
+    }
+
+    /// What a careful colleague would say about the recording rules, once the run is over.
+    pub(super) fn warn_about_rules(&mut self) {
+        self.sensor.rules.warnings().into_iter().for_each(|warning| self.totals.warn(warning));
     }
 
     /// A pod has an address: service discovery will find it, whether it answers or not.

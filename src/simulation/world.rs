@@ -137,6 +137,7 @@ impl<'a> World<'a> {
             Event::GpuSampleBegins => self.gpu_sample_begins(),
             Event::GpuSampleEnds => self.gpu_sample_ends(),
             Event::Scrape(target) => self.scrape(target),
+            Event::Rules(group) => self.evaluate_rules(group),
             Event::ScheduledScale(step) => self.scheduled_scale(step),
             Event::AibrixReconcile => self.aibrix_reconcile(),
             Event::AibrixReconciled => self.aibrix_reconciled(),
@@ -157,6 +158,7 @@ impl<'a> World<'a> {
         self.now = if self.drain { self.now.max(self.end) } else { self.end };
         self.last_tick();
         self.warn_about_control();
+        self.warn_about_rules();
         self.warn_about_capacity();
         self.end_all_flights();
         for pod in self.fleet.live_ordinals() {

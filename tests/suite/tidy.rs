@@ -31,7 +31,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         &["units", "problem", "nearest", "histogram", "random", "serving::engine", "serving::ingress_stats"],
     ),
     ("autoscaling", LEAVES),
-    ("manifests", &["units", "problem", "autoscaling"]),
+    ("manifests", &["units", "problem", "autoscaling", "monitoring::rules"]),
     (
         "simulation",
         &[
