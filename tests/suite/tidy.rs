@@ -26,9 +26,12 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "workload::Segment",
         ],
     ),
-    ("monitoring", &["units", "problem", "nearest", "histogram", "random", "serving::engine"]),
+    (
+        "monitoring",
+        &["units", "problem", "nearest", "histogram", "random", "serving::engine", "serving::ingress_stats"],
+    ),
     ("autoscaling", LEAVES),
-    ("manifests", &["units", "problem", "autoscaling"]),
+    ("manifests", &["units", "problem", "autoscaling", "monitoring::rules"]),
     (
         "simulation",
         &[

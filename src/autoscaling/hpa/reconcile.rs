@@ -7,7 +7,7 @@ use super::conditions::{Condition, Conditions, Reason};
 use super::events::ScaleEvents;
 use super::metrics::{Fetched, Proposal, propose};
 use super::policies::{Limited, limit_with_behavior, limit_without_behavior};
-use super::spec::{HpaSpec, Scale};
+use super::spec::{HpaSpec, Metric, Scale};
 use super::stabilization::{Recommendations, Stabilized};
 use crate::units::{Replicas, SimTime};
 use serde::Serialize;
@@ -137,7 +137,7 @@ pub fn decide(
     // A missing metric might have asked for more, so the others may raise the size but not lower it.
     if failed == decision.metrics.len() || (failed > 0 && combined < scale.spec) {
         decision.path = Path::MetricsFailed;
-        state.conditions.scaling_active = Condition::fails(Reason::FailedGetExternalMetric);
+        state.conditions.scaling_active = Condition::fails(failure(&decision.metrics));
         decision.conditions = state.conditions;
         return decision;
     }
@@ -145,9 +145,13 @@ pub fn decide(
     // Negative proposals exist: KEDA before v2.20 passes negative values on.
     let proposal = combined.max(Replicas::ZERO);
     decision.proposal = Some(proposal);
-    decision.proposed_by = largest.map(|metric| metric.metric.name.clone());
+    let above = largest.map(|metric| {
+        let metric = &metric.metric;
+        format!("{} metric {} above target", metric.kind(), metric.name())
+    });
+    decision.proposed_by = largest.map(|metric| metric.metric.name().to_owned());
     decision.reason = if proposal > scale.spec {
-        decision.proposed_by.as_ref().map(|name| format!("external metric {name} above target"))
+        above
     } else {
         (proposal < scale.spec).then(|| "All metrics below target".to_owned())
     };
@@ -222,10 +226,18 @@ fn largest(metrics: &[Proposal]) -> Option<&Proposal> {
     largest.map(|(_, metric)| metric)
 }
 
+/// The condition's reason is the first failed metric's.
+fn failure(metrics: &[Proposal]) -> Reason {
+    match metrics.iter().find(|metric| metric.error.is_some()).map(|metric| &metric.metric) {
+        Some(Metric::Pods(_)) => Reason::FailedGetPodsMetric,
+        _ => Reason::FailedGetExternalMetric,
+    }
+}
+
 fn first_error(metrics: &[Proposal]) -> Option<String> {
     let (metric, first) = metrics.iter().find_map(|metric| Some((metric, metric.error.as_ref()?)))?;
     let failed = metrics.iter().filter(|metric| metric.error.is_some()).count();
-    let name = &metric.metric.name;
+    let name = metric.metric.name();
     Some(format!(
         "invalid metrics ({failed} invalid out of {}), first error is: {name}: {first}",
         metrics.len()
@@ -259,15 +271,17 @@ impl Decision {
 mod tests {
     use super::super::behavior::{Behavior, PolicyKind, ScalingPolicy, ScalingRules, SelectPolicy};
     use super::super::flags::ControllerManagerFlags;
-    use super::super::spec::{CompleteBehavior, ExternalMetric, MetricTarget};
+    use super::super::spec::{CompleteBehavior, ExternalMetric, MetricTarget, PodsMetric};
     use super::*;
     use crate::units::{MilliValue, SimDuration};
     use proptest::prelude::*;
 
     fn hpa(metrics: usize) -> HpaSpec {
-        let metric = |i| ExternalMetric {
-            name: format!("s{i}-prometheus"),
-            target: MetricTarget::AverageValue(MilliValue(2000)),
+        let metric = |i| {
+            Metric::External(ExternalMetric {
+                name: format!("s{i}-prometheus"),
+                target: MetricTarget::AverageValue(MilliValue(2000)),
+            })
         };
         HpaSpec {
             min_replicas: Replicas(1),
@@ -292,7 +306,7 @@ mod tests {
         let now = SimTime::ZERO + SimDuration::from_secs(seconds);
         let fetched: Vec<Fetched> = values
             .iter()
-            .map(|value| value.map(|v| vec![MilliValue(v)]).ok_or("refused".to_owned()))
+            .map(|value| Fetched::External(value.map(|v| vec![MilliValue(v)]).ok_or("refused".to_owned())))
             .collect();
         match plan(spec, scale(replicas), state, now) {
             Plan::Decided(decision) => *decision,
@@ -335,6 +349,25 @@ mod tests {
     }
 
     #[test]
+    fn the_first_metric_that_fails_names_the_condition() {
+        let external = hpa(1).metrics.remove(0);
+        let pods = Metric::Pods(PodsMetric { name: "waiting".to_owned(), average_value: MilliValue(5000) });
+        let refused = |metric: &Metric| match metric {
+            Metric::External(_) => Fetched::External(Err("refused".to_owned())),
+            Metric::Pods(_) => Fetched::Pods(Err("refused".to_owned())),
+        };
+        for (metrics, reason) in [
+            (vec![external.clone(), pods.clone()], Reason::FailedGetExternalMetric),
+            (vec![pods, external], Reason::FailedGetPodsMetric),
+        ] {
+            let fetched: Vec<Fetched> = metrics.iter().map(refused).collect();
+            let spec = HpaSpec { metrics, ..hpa(0) };
+            let decision = decide(&spec, scale(3), &mut HpaState::default(), SimTime::ZERO, &fetched);
+            assert_eq!(decision.conditions.scaling_active, Condition::fails(reason));
+        }
+    }
+
+    #[test]
     fn outside_the_bounds_no_metric_is_wanted() {
         let (spec, mut state) = (hpa(1), HpaState::default());
         for (replicas, path, desired) in [(0, Path::ScalingDisabled, 0), (9, Path::AboveMax, 5)] {
@@ -370,6 +403,14 @@ mod tests {
         assert_eq!(json["metrics"][0]["target"]["target_milli"], 2000);
         assert_eq!(json["limits"]["reason"], "DesiredWithinRange");
         assert_eq!(json["conditions"]["able_to_scale"], "True/SucceededRescale");
+    }
+
+    #[test]
+    fn a_pods_metric_looks_like_an_external_one_as_json() {
+        let pods = Metric::Pods(PodsMetric { name: "waiting".to_owned(), average_value: MilliValue(5000) });
+        let json = serde_json::to_value(pods).expect("serializes");
+        let target = serde_json::json!({ "type": "AverageValue", "target_milli": 5000 });
+        assert_eq!(json, serde_json::json!({ "type": "Pods", "name": "waiting", "target": target }));
     }
 
     fn any_rules() -> impl Strategy<Value = Option<ScalingRules>> {

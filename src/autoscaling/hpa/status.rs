@@ -4,7 +4,7 @@
 use super::conditions::{Condition, Reason};
 use super::metrics::Proposal;
 use super::reconcile::{Decision, Path};
-use super::spec::{HpaSpec, MetricTarget};
+use super::spec::{HpaSpec, Metric, MetricTarget};
 use crate::autoscaling::describe::{self, DescribedCondition, DescribedEvent, EventType};
 use crate::autoscaling::go;
 use crate::autoscaling::quantity::Quantity;
@@ -48,10 +48,23 @@ pub struct CurrentMetric {
 pub struct MetricNames {
     /// Namespace of the HPA.
     pub namespace: String,
-    /// The label that each metric's selector asks for, and its value.
-    pub selector: (&'static str, String),
+    /// The label that each external metric's selector asks for, and its value; `None` without a selector.
+    pub selector: Option<(&'static str, String)>,
     /// The texts of the targets, in the order of the spec.
     pub targets: Vec<String>,
+}
+
+impl MetricNames {
+    /// The names of an HPA in `namespace` whose metrics have no selector.
+    pub fn plain(namespace: &str, spec: &HpaSpec) -> Self {
+        let text = |metric: &Metric| match metric.target() {
+            MetricTarget::AverageValue(milli) | MetricTarget::Value(milli) => {
+                Quantity::from_milli(milli).to_string()
+            }
+        };
+        let targets = spec.metrics.iter().map(text).collect();
+        MetricNames { namespace: namespace.to_owned(), selector: None, targets }
+    }
 }
 
 impl HpaStatus {
@@ -100,17 +113,22 @@ impl HpaStatus {
             let proposal = decision.metrics.get(index).filter(|proposal| proposal.error.is_none());
             let usage = proposal.and_then(|proposal| proposal.usage_milli);
             let text = |milli| Quantity::from_milli(milli).to_string();
-            let (average_value, value) = match metric.target {
+            let (average_value, value) = match metric.target() {
                 MetricTarget::AverageValue(_) => {
-                    (usage.map(|usage| text(per_replica(usage, decision.status_replicas))), None)
+                    // Of a pods metric the usage is the mean already.
+                    let one = |usage| match metric {
+                        Metric::External(_) => per_replica(usage, decision.status_replicas),
+                        Metric::Pods(_) => usage,
+                    };
+                    (usage.map(one).map(text), None)
                 }
                 MetricTarget::Value(_) => (None, usage.map(text)),
             };
             let shown = average_value.as_ref().or(value.as_ref()).map_or("<unknown>", String::as_str);
-            let shared = if matches!(metric.target, MetricTarget::AverageValue(_)) { " (avg)" } else { "" };
+            let shared = if matches!(metric.target(), MetricTarget::AverageValue(_)) { " (avg)" } else { "" };
             CurrentMetric {
                 targets: format!("{shown}/{target}{shared}"),
-                name: metric.name.clone(),
+                name: metric.name().to_owned(),
                 average_value,
                 value,
             }
@@ -157,12 +175,11 @@ impl HpaStatus {
                 return format!("the HPA controller was able to update the target scale to {to}");
             }
             Reason::ValidMetricFound => {
-                let metric = decision.proposed_by.as_deref().unwrap_or_default();
-                let metric = self.external_metric(metric);
+                let metric = self.proposer(decision);
                 return format!("the HPA was able to successfully calculate a replica count from {metric}");
             }
             Reason::ScalingDisabled => "scaling is disabled since the replica count of the target is zero",
-            Reason::FailedGetExternalMetric => {
+            Reason::FailedGetExternalMetric | Reason::FailedGetPodsMetric => {
                 let first = decision.metrics.iter().find_map(|metric| self.error(metric)).unwrap_or_default();
                 return format!("the HPA was unable to compute the replica count: {first}");
             }
@@ -181,19 +198,22 @@ impl HpaStatus {
 
     fn events(&self, decision: &Decision) -> Vec<DescribedEvent> {
         let event = |kind, reason, message| DescribedEvent { kind, reason, message };
-        let errors: Vec<String> = decision.metrics.iter().filter_map(|metric| self.error(metric)).collect();
-        let mut events: Vec<DescribedEvent> = errors
-            .iter()
-            .map(|error| event(EventType::Warning, "FailedGetExternalMetric", error.clone()))
-            .collect();
+        let failed = |metric: &Proposal| {
+            let reason = match metric.metric {
+                Metric::External(_) => "FailedGetExternalMetric",
+                Metric::Pods(_) => "FailedGetPodsMetric",
+            };
+            Some(event(EventType::Warning, reason, self.error(metric)?))
+        };
+        let mut events: Vec<DescribedEvent> = decision.metrics.iter().filter_map(failed).collect();
         if decision.path == Path::MetricsFailed {
             let message = self.all_failed(decision);
             events.push(event(EventType::Warning, "FailedComputeMetricsReplicas", message));
         }
         if decision.rescaled {
             let reason = match (decision.proposal, &decision.proposed_by) {
-                (Some(proposal), Some(metric)) if proposal > decision.spec_replicas => {
-                    format!("{} above target", self.external_metric(metric))
+                (Some(proposal), Some(_)) if proposal > decision.spec_replicas => {
+                    format!("{} above target", self.proposer(decision))
                 }
                 _ => decision.reason.clone().unwrap_or_default(),
             };
@@ -208,8 +228,11 @@ impl HpaStatus {
         let failed: Vec<&Proposal> =
             decision.metrics.iter().filter(|metric| metric.error.is_some()).collect();
         let first = failed.first().map(|metric| {
-            let (name, error) = (&metric.metric.name, self.error(metric).unwrap_or_default());
-            match metric.metric.target {
+            let (name, error) = (metric.metric.name(), self.error(metric).unwrap_or_default());
+            match metric.metric.target() {
+                _ if matches!(metric.metric, Metric::Pods(_)) => {
+                    format!("failed to get pods metric value: {error}")
+                }
                 MetricTarget::AverageValue(_) => {
                     format!("failed to get {name} external metric value: failed to get {name} external metric: {error}")
                 }
@@ -229,17 +252,26 @@ impl HpaStatus {
             return Some(error.clone());
         }
         let MetricNames { namespace, .. } = &self.names;
-        let (name, selector) = (&metric.metric.name, self.selector());
+        let (name, selector) = (metric.metric.name(), self.selector());
+        if matches!(metric.metric, Metric::Pods(_)) {
+            return Some(format!("unable to get metric {name}: {error}"));
+        }
         Some(format!("unable to get external metric {namespace}/{name}/{selector}: {error}"))
     }
 
-    fn external_metric(&self, name: &str) -> String {
-        format!("external metric {name}({})", self.selector())
+    /// The metric with the largest proposal, as messages name it.
+    fn proposer(&self, decision: &Decision) -> String {
+        let name = decision.proposed_by.as_deref().unwrap_or_default();
+        let proposer = decision.metrics.iter().find(|metric| metric.metric.name() == name);
+        match proposer.map(|proposal| &proposal.metric) {
+            Some(Metric::Pods(_)) => format!("pods metric {name}"),
+            _ => format!("external metric {name}({})", self.selector()),
+        }
     }
 
     /// A `metav1.LabelSelector` as Go prints it.
     fn selector(&self) -> String {
-        let (label, value) = &self.names.selector;
+        let Some((label, value)) = &self.names.selector else { return "nil".to_owned() };
         format!(
             "&LabelSelector{{MatchLabels:map[string]string{{{label}: {value},}},MatchExpressions:[]LabelSelectorRequirement{{}},}}"
         )
@@ -254,6 +286,7 @@ fn per_replica(usage: MilliValue, replicas: Replicas) -> MilliValue {
 #[cfg(test)]
 mod tests {
     use super::super::flags::ControllerManagerFlags;
+    use super::super::metrics::Fetched;
     use super::super::reconcile::{HpaState, Plan, decide, plan};
     use super::super::spec::{ExternalMetric, Scale};
     use super::super::version::KubernetesVersion;
@@ -270,7 +303,7 @@ mod tests {
     }
 
     fn hpa(kubernetes: &str) -> Hpa {
-        let metric = |name: &str, target| ExternalMetric { name: name.to_owned(), target };
+        let metric = |name: &str, target| Metric::External(ExternalMetric { name: name.to_owned(), target });
         let spec = HpaSpec {
             min_replicas: Replicas(1),
             max_replicas: Replicas(5),
@@ -286,7 +319,7 @@ mod tests {
         };
         let names = MetricNames {
             namespace: "prod".to_owned(),
-            selector: ("scaledobject.keda.sh/name", "chat".to_owned()),
+            selector: Some(("scaledobject.keda.sh/name", "chat".to_owned())),
             targets: vec!["21".to_owned(), "800m".to_owned()],
         };
         Hpa { spec, state: HpaState::default(), status: HpaStatus::new(names) }
@@ -305,8 +338,9 @@ mod tests {
             let decision = match plan(&self.spec, scale, &mut self.state, now) {
                 Plan::Decided(decision) => *decision,
                 Plan::Fetch => {
-                    let fetched =
-                        values.map(|value| value.map(|v| vec![MilliValue(v)]).map_err(str::to_owned));
+                    let fetched = values.map(|value| {
+                        Fetched::External(value.map(|v| vec![MilliValue(v)]).map_err(str::to_owned))
+                    });
                     decide(&self.spec, scale, &mut self.state, now, &fetched)
                 }
             };

@@ -88,7 +88,7 @@ impl KedaOperator {
                 fallback: self.spec.fallback.as_ref(),
                 modifiers: self.spec.scaling_modifiers(),
                 metric_name: &name,
-                target: self.hpa.metrics[metric].target,
+                target: self.hpa.metrics[metric].target(),
                 workload,
                 version: self.version,
             };

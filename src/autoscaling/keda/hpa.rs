@@ -5,7 +5,8 @@ use super::scaled_object::ScaledObjectSpec;
 use super::scaler::Scaler;
 use super::version::KedaVersion;
 use crate::autoscaling::hpa::{
-    Behavior, CompleteBehavior, ControllerManagerFlags, ExternalMetric, HpaSpec, ScalingRules, SelectPolicy,
+    Behavior, CompleteBehavior, ControllerManagerFlags, ExternalMetric, HpaSpec, Metric, ScalingRules,
+    SelectPolicy,
 };
 use crate::problem::Problem;
 
@@ -53,7 +54,7 @@ pub fn generate_hpa(
     Ok(HpaSpec {
         min_replicas: spec.hpa_min_replicas(),
         max_replicas: spec.hpa_max_replicas(),
-        metrics: scalers.iter().enumerate().map(metric).collect(),
+        metrics: scalers.iter().enumerate().map(metric).map(Metric::External).collect(),
         behavior: hpa_behavior(spec, annotations).map(complete).transpose().map_err(under)?,
         flags: flags.clone(),
     })
@@ -91,7 +92,7 @@ mod tests {
     fn bounds_metrics_and_no_behavior() {
         let hpa = generate(TRIGGERS, Annotations::default());
         assert_eq!((hpa.min_replicas, hpa.max_replicas, hpa.behavior), (Replicas(1), Replicas(100), None));
-        let metric = |name: &str, target| ExternalMetric { name: name.to_owned(), target };
+        let metric = |name: &str, target| Metric::External(ExternalMetric { name: name.to_owned(), target });
         let shared = |milli| MetricTarget::AverageValue(MilliValue(milli));
         assert_eq!(
             hpa.metrics,

@@ -136,7 +136,7 @@ impl KedaOperator {
     pub fn hpa_status(&self) -> HpaStatus {
         HpaStatus::new(MetricNames {
             namespace: self.names.namespace.clone(),
-            selector: ("scaledobject.keda.sh/name", self.names.name.clone()),
+            selector: Some(("scaledobject.keda.sh/name", self.names.name.clone())),
             targets: self.scalers.iter().map(|scaler| scaler.target_text(self.version)).collect(),
         })
     }
@@ -148,7 +148,7 @@ impl KedaOperator {
 
     /// The name of the metric of a trigger.
     pub fn metric_name(&self, trigger: usize) -> &str {
-        &self.hpa.metrics[trigger].name
+        self.hpa.metrics[trigger].name()
     }
 
     /// When the next poll is due, the first at creation; `None` while paused, which stops the loop.
@@ -158,7 +158,7 @@ impl KedaOperator {
 
     /// `status` of the ScaledObject.
     pub fn status(&self) -> ScaledObjectStatus {
-        let names = || self.hpa.metrics.iter().map(|metric| metric.name.clone());
+        let names = || self.hpa.metrics.iter().map(|metric| metric.name().to_owned());
         let activity = || names().zip(self.activity.iter().copied()).collect();
         let health = names().enumerate().filter_map(|(i, name)| Some((name, self.fallback.health(i)?)));
         ScaledObjectStatus {

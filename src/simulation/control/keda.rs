@@ -1,24 +1,18 @@
-//! The controllers' loops: KEDA's poll and the HPA's sync, each at its own pace, over what Prometheus knows.
+//! KEDA's poll and the sync of the HPA that it made, each at its own pace, over what Prometheus knows.
 
-use super::event::Event;
-use super::record::{Controller, DecisionRecord, Recorder};
-use super::telemetry::Sensor;
-use super::world::World;
+use super::hpa_loop::HpaLoop;
+use super::{ControlLoops, phase, record_decision};
 use crate::autoscaling::describe::DescribedEvent;
-use crate::autoscaling::hpa::{self, HpaState, HpaStatus, Plan, Scale};
+use crate::autoscaling::hpa::{self, HpaStatus, Scale};
 use crate::autoscaling::keda::{self, KedaOperator, PrometheusTrigger, QueryOutcome, TriggerReading};
 use crate::monitoring::promql::Query;
 use crate::random::Streams;
-use crate::units::{Replicas, SimDuration, SimTime};
+use crate::simulation::event::Event;
+use crate::simulation::record::Controller;
+use crate::simulation::telemetry::Sensor;
+use crate::simulation::world::World;
+use crate::units::{SimDuration, SimTime};
 use serde::{Serialize, Serializer};
-
-/// What decides about `spec.replicas`.
-pub enum Autoscaling {
-    /// Nothing does: a fixed size.
-    Static,
-    /// KEDA and the HPA that it generates.
-    Keda(Box<KedaSetup>),
-}
 
 /// KEDA with its compiled queries.
 pub struct KedaSetup {
@@ -32,19 +26,13 @@ pub struct KedaSetup {
     pub polling_interval: SimDuration,
 }
 
-/// The loops in motion.
-pub(super) struct ControlLoops {
-    keda: Option<Keda>,
-}
-
-struct Keda {
+/// KEDA in motion.
+pub(in crate::simulation) struct Keda {
     operator: KedaOperator,
     queries: Vec<Option<Query>>,
     query_latency: SimDuration,
-    hpa_state: HpaState,
-    hpa_status: HpaStatus,
+    hpa: HpaLoop,
     first_poll: SimTime,
-    first_sync: SimTime,
     /// By trigger.
     seen: Vec<Seen>,
 }
@@ -126,35 +114,24 @@ struct Fetch {
     queries: u64,
 }
 
-impl ControlLoops {
+impl Keda {
     /// The loops begin at phases of their own: relative to the traffic, and to each other, they are arbitrary.
-    pub(super) fn new(autoscaling: Autoscaling, streams: &Streams) -> Self {
-        let Autoscaling::Keda(setup) = autoscaling else { return ControlLoops { keda: None } };
-        let phase = |name: &str, period: SimDuration| {
-            SimTime::ZERO + SimDuration::from_ps(streams.stream(name).below(period.as_ps().max(1)))
-        };
-        let sync_period = setup.operator.hpa().map_or(SimDuration::ZERO, |spec| spec.flags.sync_period);
-        ControlLoops {
-            keda: Some(Keda {
-                first_poll: phase("keda/poll-phase", setup.polling_interval),
-                first_sync: phase("hpa/sync-phase", sync_period),
-                seen: vec![Seen::default(); setup.queries.len()],
-                hpa_status: setup.operator.hpa_status(),
-                operator: setup.operator,
-                queries: setup.queries,
-                query_latency: setup.query_latency,
-                hpa_state: HpaState::default(),
-            }),
+    pub(super) fn new(setup: KedaSetup, streams: &Streams) -> Self {
+        Keda {
+            first_poll: phase(streams, "keda/poll-phase", setup.polling_interval),
+            hpa: HpaLoop::new(setup.operator.hpa(), setup.operator.hpa_status(), streams),
+            seen: vec![Seen::default(); setup.queries.len()],
+            operator: setup.operator,
+            queries: setup.queries,
+            query_latency: setup.query_latency,
         }
     }
-}
 
-impl Keda {
     /// KEDA's scale loop: every trigger, then 0 <-> min.
     fn poll(&mut self, sensor: &Sensor, workload: keda::Workload, now: SimTime) -> keda::PollDecision {
         let ask = |query: &mut Option<Query>| Some(sensor.ask(query.as_mut()?, now));
         let outcomes: Vec<Option<QueryOutcome>> = self.queries.iter_mut().map(ask).collect();
-        let decision = self.operator.poll(now, now, workload, &outcomes, &self.hpa_status);
+        let decision = self.operator.poll(now, now, workload, &outcomes, self.hpa.status());
         for ((seen, outcome), reading) in self.seen.iter_mut().zip(&outcomes).zip(&decision.triggers) {
             outcome.iter().for_each(|outcome| seen.note(outcome, reading));
         }
@@ -169,13 +146,14 @@ impl Keda {
         scale: Scale,
         now: SimTime,
     ) -> Option<(hpa::Decision, Fetch)> {
-        if let Plan::Decided(decision) = hpa::plan(self.operator.hpa()?, scale, &mut self.hpa_state, now) {
-            return Some((*decision, Fetch::default()));
+        if let Some(decision) = self.hpa.plan(self.operator.hpa()?, scale, now) {
+            return Some((decision, Fetch::default()));
         }
         let fetch = self.fetch(sensor, workload, now);
-        let reported = |reading: &TriggerReading| reading.reported().map(|milli| vec![milli]);
+        let reported =
+            |reading: &TriggerReading| hpa::Fetched::External(reading.reported().map(|milli| vec![milli]));
         let values: Vec<hpa::Fetched> = fetch.readings.iter().map(reported).collect();
-        let decision = hpa::decide(self.operator.hpa()?, scale, &mut self.hpa_state, now, &values);
+        let decision = self.hpa.decide(self.operator.hpa()?, scale, now, &values);
         Some((decision, fetch))
     }
 
@@ -195,31 +173,31 @@ impl Keda {
         fetch
     }
 
-    /// Takes a sync over into the HPA's status, and gives its events.
-    fn observe(&mut self, decision: &hpa::Decision, now: SimTime) -> Vec<DescribedEvent> {
-        let Some(hpa) = self.operator.hpa() else { return Vec::new() };
-        self.hpa_status.observe(hpa, decision, now)
-    }
-
     /// When the HPA is due again, having waited for `queries` queries since `now`.
     fn next_sync(&self, now: SimTime, queries: u64) -> Option<SimTime> {
-        let took = self.query_latency.checked_mul(queries);
-        let ended = took.and_then(|took| now.checked_add(took)).unwrap_or(SimTime::HORIZON);
-        Some(self.operator.hpa()?.flags.next_sync(ended.min(SimTime::HORIZON)))
+        Some(HpaLoop::next_sync(self.operator.hpa()?, now, self.query_latency, queries))
+    }
+
+    /// What a careful colleague would say about the triggers.
+    pub(super) fn warnings(&self) -> impl Iterator<Item = String> {
+        let scalers = self.seen.iter().zip(self.operator.scalers()).enumerate();
+        scalers.filter_map(|(index, (seen, scaler))| {
+            seen.warning(scaler.prometheus()?, self.operator.metric_name(index))
+        })
     }
 }
 
 impl World<'_> {
     /// Schedules the first poll and sync; a paused object gets its size.
-    pub(super) fn start_control(&mut self) {
+    pub(super) fn start_keda(&mut self) {
         let replicas = self.fleet.workload().replicas;
-        let Some(keda) = &mut self.control.keda else { return };
+        let ControlLoops::Keda(keda) = &mut self.control else { return };
         let paused = keda.operator.start(replicas);
         if keda.operator.poll_due().is_some() {
             self.queue.push(keda.first_poll, Event::KedaPoll);
         }
         if keda.operator.hpa().is_some() {
-            self.queue.push(keda.first_sync, Event::HpaSync);
+            self.queue.push(keda.hpa.first_sync(), Event::HpaSync);
         }
         if let Some(replicas) = paused {
             self.scale_to(replicas, Controller::KedaPoll);
@@ -227,9 +205,9 @@ impl World<'_> {
     }
 
     /// KEDA polls.
-    pub(super) fn keda_poll(&mut self) {
+    pub(in crate::simulation) fn keda_poll(&mut self) {
         let workload = self.fleet.workload();
-        let Some(keda) = &mut self.control.keda else { return };
+        let ControlLoops::Keda(keda) = &mut self.control else { return };
         let decision = keda.poll(&self.sensor, workload, self.now);
         if let Some(due) = keda.operator.poll_due() {
             self.queue.push(due, Event::KedaPoll);
@@ -243,51 +221,24 @@ impl World<'_> {
         self.scale_to(replicas, Controller::KedaPoll);
     }
 
-    /// The HPA syncs.
-    pub(super) fn hpa_sync(&mut self) {
+    /// The HPA that KEDA made syncs.
+    pub(super) fn sync_kedas_hpa(&mut self) {
         let (workload, scale) = (self.fleet.workload(), self.fleet.scale());
-        let Some(keda) = &mut self.control.keda else { return };
+        let ControlLoops::Keda(keda) = &mut self.control else { return };
         let Some((decision, fetch)) = keda.sync(&self.sensor, workload, scale, self.now) else { return };
         if let Some(due) = keda.next_sync(self.now, fetch.queries) {
             self.queue.push(due, Event::HpaSync);
         }
-        let events = keda.observe(&decision, self.now);
+        let hpa = keda.operator.hpa();
+        let events = hpa.map(|hpa| keda.hpa.observe(hpa, &decision, self.now)).unwrap_or_default();
         let detail = SyncDetail {
             external_metrics: &fetch.readings,
             decision: &decision,
-            hpa: &keda.hpa_status,
+            hpa: keda.hpa.status(),
             events: &events,
         };
         let sizes = (scale.spec, decision.desired_replicas);
         record_decision(self.recorder, self.now, Controller::HpaSync, sizes, &detail);
         self.scale_to(decision.desired_replicas, Controller::HpaSync);
     }
-
-    /// What a careful colleague would say about the triggers, once the run is over.
-    pub(super) fn warn_about_triggers(&mut self) {
-        let Some(keda) = &self.control.keda else { return };
-        for (index, (seen, scaler)) in keda.seen.iter().zip(keda.operator.scalers()).enumerate() {
-            let Some(trigger) = scaler.prometheus() else { continue };
-            if let Some(warning) = seen.warning(trigger, keda.operator.metric_name(index)) {
-                self.totals.warn(warning);
-            }
-        }
-    }
-}
-
-/// Tells a decision to whoever wants to hear it; `sizes` are `spec.replicas` before and after.
-fn record_decision(
-    recorder: &mut dyn Recorder,
-    at: SimTime,
-    controller: Controller,
-    sizes: (Replicas, Replicas),
-    detail: &impl Serialize,
-) {
-    if !recorder.wants_decisions() {
-        return;
-    }
-    let (replicas_before, replicas_after) = sizes;
-    // Serializing plain structs with string keys cannot fail; a null would still be a record of when it happened.
-    let detail = serde_json::to_value(detail).unwrap_or_default();
-    recorder.decision(&DecisionRecord { at, controller, replicas_before, replicas_after, detail });
 }
