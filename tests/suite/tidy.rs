@@ -11,8 +11,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("problem", &[]),
     ("histogram", &["units"]),
     ("nearest", &[]),
+    ("lines", &["problem"]),
     ("random", &["units", "problem"]),
-    ("workload", LEAVES),
+    ("workload", &["units", "problem", "nearest", "histogram", "random", "lines"]),
     (
         "serving",
         &[
@@ -70,6 +71,7 @@ const PURE: &[&str] = &[
     "units",
     "problem",
     "histogram",
+    "lines",
     "random",
     "workload",
     "serving",
