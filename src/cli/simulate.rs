@@ -6,6 +6,7 @@ use super::progress::Bar;
 use super::worlds::{DraftWorlds, command, run_failure, scoring};
 use super::{ExitStatus, Failure, interrupt, output};
 use crate::analysis::{self, Answer, Bounds, ClassTargets, Timeline};
+use crate::monitoring::wal;
 use crate::report::{self, Folder, Screen};
 use crate::scenario::{Draft, Inputs, Rule, Scenario, SourceText};
 use crate::simulation::record::{
@@ -90,7 +91,8 @@ fn folder(options: &SimulateOptions, scenario: &Scenario) -> Result<Option<Folde
         bytes: source.text().as_bytes().to_vec(),
     };
     let inputs: Vec<report::Input> = scenario.texts().into_iter().map(input).collect();
-    Folder::create(wanted, &inputs, names, !options.no_requests).map(Some).map_err(Failure::Problem)
+    let folder = Folder::create(wanted, &inputs, names, !options.no_requests, &scenario.series_header()?);
+    folder.map(Some).map_err(Failure::Problem)
 }
 
 fn screen(
@@ -156,10 +158,16 @@ impl Recorder for Listener {
     fn pod(&mut self, record: &PodRecord) {
         self.each(|listener| listener.pod(record));
     }
+    fn series(&mut self, record: &wal::Record) {
+        self.each(|listener| listener.series(record));
+    }
     fn end(&mut self, totals: &RunTotals) {
         self.each(|listener| listener.end(totals));
     }
     fn wants_decisions(&self) -> bool {
-        self.folder.is_some()
+        self.folder.as_ref().is_some_and(Folder::wants_decisions)
+    }
+    fn wants_series(&self) -> bool {
+        self.folder.as_ref().is_some_and(Folder::wants_series)
     }
 }

@@ -1,5 +1,6 @@
 //! The sensor: what Prometheus knows, and when.
 
+mod keep;
 pub mod kube_state_metrics;
 pub mod labels;
 pub mod never_match;
@@ -8,5 +9,7 @@ pub mod scrape;
 pub mod series;
 mod settings;
 pub mod vllm_metrics;
+pub mod wal;
 
+pub use keep::Keep;
 pub use settings::{Discovery, MonitoringSpec};

@@ -18,7 +18,7 @@ mod wrap;
 
 pub use self::csv::{Names, PodsCsv, RequestsCsv, TimelineCsv};
 pub use duration::{compact, humane, spoken};
-pub use folder::{Folder, Input};
+pub use folder::{Folder, Input, SERIES};
 pub use json::{DecisionsJsonl, summary_json, sweep_json};
 pub use replace::replace;
 pub use screen::{Screen, sentence};

@@ -11,6 +11,7 @@ use crate::monitoring::never_match::{self, Exposed};
 use crate::monitoring::promql::{Query, QueryOptions, Read};
 use crate::monitoring::series::Retention;
 use crate::monitoring::vllm_metrics::{MetricsRelease, Schema};
+use crate::monitoring::{Keep, wal};
 use crate::problem::Problem;
 use crate::serving::engine::{EngineTiming, Stats};
 use crate::serving::nodes::Nodes;
@@ -39,10 +40,11 @@ impl Scenario {
         let mut warnings = self.model.warnings.clone();
         let schema = self.schema()?;
         let autoscaling = self.autoscaling(&target, &schema, &mut warnings)?;
-        let retention = match &autoscaling {
-            Autoscaling::Static => Retention::Window(SimDuration::ZERO),
-            Autoscaling::Keda(keda) => retention(&keda.queries),
+        let queries = match &autoscaling {
+            Autoscaling::Static => &[][..],
+            Autoscaling::Keda(keda) => &keda.queries[..],
         };
+        let (retention, keep) = (retention(queries), Keep::read_by(queries));
         let step_time = self.model.step_time(&self.engine);
         let path = &self.model.request_path;
         Ok(Setup {
@@ -73,7 +75,7 @@ impl Scenario {
                 router: self.serving.router,
                 gateway: self.serving.gateway,
             },
-            monitoring: MonitoringSetup { spec: self.monitoring.clone(), retention, schema },
+            monitoring: MonitoringSetup { spec: self.monitoring.clone(), retention, keep, schema },
             autoscaling,
             warnings,
         })
@@ -195,11 +197,7 @@ impl Scenario {
         warnings: &mut Vec<String>,
     ) -> Result<Query, InputError> {
         let at = |problem: Problem| self.policy.locate_metadata(index, QUERY, problem);
-        let options = QueryOptions {
-            release: self.monitoring.prometheus,
-            evaluation_interval: self.monitoring.evaluation_interval.duration(),
-        };
-        let query = Query::compile(&trigger.query, options).map_err(at)?;
+        let query = Query::compile(&trigger.query, self.query_options()).map_err(at)?;
         if let Some(namespace) =
             trigger.namespace.as_ref().filter(|namespace| **namespace != target.namespace)
         {
@@ -228,6 +226,22 @@ impl Scenario {
         warnings
             .extend(findings.into_iter().map(|warning| format!("trigger s{index}-prometheus: {warning}")));
         Ok(query)
+    }
+
+    /// What the log of the run's series begins with.
+    ///
+    /// # Errors
+    /// A release of vLLM whose metrics are not known.
+    pub fn series_header(&self) -> Result<wal::Header, InputError> {
+        Ok(wal::Header { start: self.start, options: self.query_options(), metrics: self.metrics_release()? })
+    }
+
+    /// What queries depend on beside their texts.
+    fn query_options(&self) -> QueryOptions {
+        QueryOptions {
+            release: self.monitoring.prometheus,
+            evaluation_interval: self.monitoring.evaluation_interval.duration(),
+        }
     }
 
     /// The texts that the run was made from, by role, for copies beside its results.

@@ -41,12 +41,25 @@ enum Owner {
 }
 
 impl Sensor {
-    pub(super) fn new(setup: MonitoringSetup, target: Target, epoch: UnixMillis, streams: &Streams) -> Self {
+    /// With `recorded`, everything is scraped and told, not only what is kept.
+    pub(super) fn new(
+        setup: MonitoringSetup,
+        target: Target,
+        epoch: UnixMillis,
+        recorded: bool,
+        streams: &Streams,
+    ) -> Self {
+        // Whatever nobody hears of need not even be read off the page.
+        let schema = if recorded { setup.schema } else { setup.schema.kept(&setup.keep) };
+        let mut prometheus = Prometheus::new(&setup.spec, epoch, setup.retention, setup.keep, streams);
+        if recorded {
+            prometheus.keep_log();
+        }
         Sensor {
-            prometheus: Prometheus::new(&setup.spec, epoch, setup.retention, streams),
+            prometheus,
             epoch,
             discovery: setup.spec.discovery,
-            schema: setup.schema,
+            schema,
             kube_state_columns: kube_state_metrics::columns(&target.namespace, &target.deployment),
             target,
             owners: Vec::new(),
@@ -131,6 +144,13 @@ impl World<'_> {
         }
     }
 
+    /// Hands on what was written to Prometheus' store since the last time.
+    pub(super) fn tell_series(&mut self) {
+        for record in self.sensor.prometheus.take_log() {
+            self.recorder.series(&record);
+        }
+    }
+
     /// Prometheus scrapes a target, and the checkers look at the totals.
     pub(super) fn scrape(&mut self, target: u32) {
         let (id, now) = (TargetId(target), self.now);
@@ -163,6 +183,7 @@ impl World<'_> {
         if let Some(at) = sensor.prometheus.next_scrape(id) {
             self.queue.push(at, Event::Scrape(target));
         }
+        self.tell_series();
         checkers::conserved(self);
         if cfg!(debug_assertions)
             && let Owner::Pod(ordinal) = owner

@@ -65,7 +65,13 @@ impl<'a> World<'a> {
                 router: Router::new(serving.router, streams.stream("router")),
                 delay: serving.request_path.input,
             },
-            sensor: Sensor::new(setup.monitoring, setup.target.clone(), setup.epoch, &streams),
+            sensor: Sensor::new(
+                setup.monitoring,
+                setup.target.clone(),
+                setup.epoch,
+                recorder.wants_series(),
+                &streams,
+            ),
             control: ControlLoops::new(setup.autoscaling, &streams),
             timeline: Timeline::new(setup.tick),
             totals: Totals::new(serving.initial_replicas, setup.warnings),
@@ -151,6 +157,7 @@ impl<'a> World<'a> {
             self.close_pod(pod);
         }
         checkers::conserved(&self);
+        self.tell_series();
         self.recorder.end(&self.totals.of_run(self.now));
     }
 }

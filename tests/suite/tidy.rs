@@ -27,7 +27,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "workload::Segment",
         ],
     ),
-    ("monitoring", &["units", "problem", "nearest", "histogram", "random", "serving::engine"]),
+    ("monitoring", &["units", "problem", "nearest", "histogram", "random", "lines", "serving::engine"]),
     ("autoscaling", LEAVES),
     ("manifests", &["units", "problem", "autoscaling"]),
     (
@@ -61,7 +61,20 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     ("analysis", &["units", "problem", "histogram", "simulation", "scenario"]),
-    ("report", &["units", "problem", "histogram", "simulation::record", "simulation::summary", "analysis"]),
+    (
+        "report",
+        &[
+            "units",
+            "problem",
+            "histogram",
+            "monitoring::labels",
+            "monitoring::promql",
+            "monitoring::wal",
+            "simulation::record",
+            "simulation::summary",
+            "analysis",
+        ],
+    ),
 ];
 
 const LEAVES: &[&str] = &["units", "problem", "nearest", "histogram", "random"];
