@@ -5,13 +5,16 @@
 mod assertions;
 mod export;
 mod interrupt;
+mod moment;
 mod options;
 mod output;
 mod progress;
+mod query;
 mod simulate;
 mod sweep;
 mod worlds;
 
+pub use moment::{Moment, Span};
 pub use options::{Cli, Command};
 
 use crate::problem::Problem;
@@ -108,6 +111,7 @@ pub fn run(cli: Cli) -> Result<ExitStatus, Failure> {
         Command::Simulate(options) => simulate::run(&options),
         Command::Sweep(options) => sweep::run(&options),
         Command::Export(options) => export::run(&options),
+        Command::Query(options) => query::run(&options),
     }
 }
 

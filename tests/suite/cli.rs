@@ -1,6 +1,7 @@
 //! The command as a user types it, in a folder of its own: exit codes, the two channels, what is written and what is not.
 
 mod files;
+mod query;
 mod refusals;
 mod sweeps;
 
