@@ -3,6 +3,7 @@
 pub mod dcgm;
 pub mod epp_metrics;
 pub mod exposition;
+mod keep;
 pub mod kube_state_metrics;
 pub mod labels;
 pub mod never_match;
@@ -13,6 +14,8 @@ pub mod scrape;
 pub mod series;
 mod settings;
 pub mod vllm_metrics;
+pub mod wal;
 pub mod wva_metrics;
 
+pub use keep::Keep;
 pub use settings::{Discovery, MonitoringSpec};

@@ -10,6 +10,7 @@ use super::world::Scenario;
 use crate::monitoring::promql::{Query, QueryOptions};
 use crate::monitoring::series::Retention;
 use crate::monitoring::vllm_metrics::{MetricsRelease, Schema};
+use crate::monitoring::{Keep, wal};
 use crate::serving::engine::{EngineTiming, Stats};
 use crate::serving::gateway::{GatewaySpec, WhenNoneReady};
 use crate::simulation::{EngineSetup, MonitoringSetup, RequestPath, ServingSetup, Setup, Target};
@@ -40,7 +41,8 @@ impl Scenario {
         let of_wva = wva.iter().flat_map(|wva| &wva.queries);
         let of_rules = rules.iter().flat_map(|group| group.rules.iter().map(|rule| &rule.query));
         let queries: Vec<&Query> = autoscaling.queries().into_iter().chain(of_wva).chain(of_rules).collect();
-        let (retention, exporters) = (retention(&queries), targets.read_by(&queries));
+        let (retention, keep) = (retention(&queries), Keep::read_by(queries.iter().copied()));
+        let exporters = targets.read_by(&queries);
         let step_time = self.model.step_time(&self.engine);
         let path = &self.model.request_path;
         Ok(Setup {
@@ -74,6 +76,7 @@ impl Scenario {
             monitoring: MonitoringSetup {
                 spec: self.monitoring.clone(),
                 retention,
+                keep,
                 schema,
                 rules,
                 exporters,
@@ -154,6 +157,14 @@ impl Scenario {
             release: self.monitoring.prometheus,
             evaluation_interval: self.monitoring.evaluation_interval.duration(),
         }
+    }
+
+    /// What the log of the run's series begins with.
+    ///
+    /// # Errors
+    /// A release of vLLM whose metrics are not known.
+    pub fn series_header(&self) -> Result<wal::Header, InputError> {
+        Ok(wal::Header { start: self.start, options: self.query_options(), metrics: self.metrics_release()? })
     }
 
     /// The texts that the run was made from, by role, for copies beside its results.

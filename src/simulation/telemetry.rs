@@ -31,6 +31,8 @@ pub(super) struct Sensor {
     epoch: UnixMillis,
     discovery: Discovery,
     schema: Schema,
+    /// The same with all of its series, for who reads the page itself.
+    whole_page: Schema,
     target: Target,
     kube_state_columns: Vec<Labels>,
     /// By target.
@@ -58,13 +60,28 @@ pub(super) enum Owner {
 }
 
 impl Sensor {
-    pub(super) fn new(setup: MonitoringSetup, target: Target, epoch: UnixMillis, streams: &Streams) -> Self {
+    /// With `recorded`, everything is scraped and told, not only what is kept.
+    pub(super) fn new(
+        setup: MonitoringSetup,
+        target: Target,
+        epoch: UnixMillis,
+        recorded: bool,
+        streams: &Streams,
+    ) -> Self {
+        // Whatever nobody hears of need not even be read off the page.
+        let whole_page = setup.schema;
+        let schema = if recorded { whole_page.clone() } else { whole_page.kept(&setup.keep) };
+        let mut prometheus = Prometheus::new(&setup.spec, epoch, setup.retention, setup.keep, streams);
+        if recorded {
+            prometheus.keep_log();
+        }
         Sensor {
-            prometheus: Prometheus::new(&setup.spec, epoch, setup.retention, streams),
+            prometheus,
             rules: Rules::new(setup.rules, setup.spec.evaluation_duration.duration(), epoch, streams),
             epoch,
             discovery: setup.spec.discovery,
-            schema: setup.schema,
+            schema,
+            whole_page,
             kube_state_columns: kube_state_metrics::columns(&target.namespace, &target.deployment),
             target,
             owners: Vec::new(),
@@ -113,9 +130,9 @@ impl Sensor {
 
     /// The first sample of a family on an engine's own page, as it is now.
     pub(super) fn read_page(&self, engine: &EngineCore, family: &str) -> Option<f64> {
-        let column = self.schema.columns().iter().position(|labels| labels.get(METRIC_NAME) == family)?;
+        let column = self.whole_page.columns().iter().position(|labels| labels.get(METRIC_NAME) == family)?;
         let mut page = Vec::new();
-        self.schema.fill(engine.stats(), self.epoch, &mut page);
+        self.whole_page.fill(engine.stats(), self.epoch, &mut page);
         page.get(column).copied()
     }
 }
@@ -200,6 +217,13 @@ impl World<'_> {
         }
     }
 
+    /// Hands on what was written to Prometheus' store since the last time.
+    pub(super) fn tell_series(&mut self) {
+        for record in self.sensor.prometheus.take_log() {
+            self.recorder.series(&record);
+        }
+    }
+
     /// Prometheus scrapes a target, and the checkers look at the totals.
     pub(super) fn scrape(&mut self, target: u32) {
         let (id, now) = (TargetId(target), self.now);
@@ -251,6 +275,7 @@ impl World<'_> {
         if let Some(at) = sensor.prometheus.next_scrape(id) {
             self.queue.push(at, Event::Scrape(target));
         }
+        self.tell_series();
         checkers::conserved(self);
         if cfg!(debug_assertions)
             && let Owner::Pod(ordinal) = owner

@@ -68,7 +68,13 @@ impl<'a> World<'a> {
                 delay: serving.request_path.input,
                 stats: setup.monitoring.exporters.read_ingress().then(Box::default),
             },
-            sensor: Sensor::new(setup.monitoring, setup.target.clone(), setup.epoch, &streams),
+            sensor: Sensor::new(
+                setup.monitoring,
+                setup.target.clone(),
+                setup.epoch,
+                recorder.wants_series(),
+                &streams,
+            ),
             wva: setup.wva.map(|wva| Wva::new(wva, &streams)),
             control: ControlLoops::new(setup.autoscaling, setup.epoch, &streams),
             timeline: Timeline::new(setup.tick),
@@ -165,6 +171,7 @@ impl<'a> World<'a> {
             self.close_pod(pod);
         }
         checkers::conserved(&self);
+        self.tell_series();
         self.recorder.end(&self.totals.of_run(self.now));
     }
 }

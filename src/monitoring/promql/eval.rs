@@ -4,7 +4,7 @@ use super::aggregation::ranked;
 use super::binary::with_scalar;
 use super::functions::Window;
 use super::plan::{Range, Scalar, Vector};
-use super::selector::first_inside;
+use super::selector::{Span, first_inside};
 use super::semantics::Semantics;
 use super::value::{ExecutionError, LabelTable, LabelsId, Marks, Point, Sample};
 use crate::monitoring::labels::Labels;
@@ -18,8 +18,8 @@ pub(super) struct Evaluation<'a> {
     /// Samples that become visible later do not exist yet.
     pub(super) seen: SimTime,
     pub(super) rules: &'a Semantics,
-    /// The instant of the whole query, milliseconds since 1970; subqueries evaluate at others.
-    pub(super) query_time: i64,
+    /// From when to when the whole query is evaluated; subqueries evaluate at other instants.
+    pub(super) span: Span,
     /// The step of a subquery that names none, milliseconds.
     pub(super) evaluation_interval: i64,
     pub(super) table: &'a mut LabelTable,
@@ -131,14 +131,14 @@ impl Evaluation<'_> {
     ) -> Result<(), ExecutionError> {
         match node {
             Range::Select { selector, range } => {
-                let end = selector.shift.reference(now, self.query_time);
+                let end = selector.shift.reference(now, self.span);
                 let (start, rules) = (end - *range, self.rules);
                 selector.range(self, now, *range, |labels, points| {
                     each(Window { points, start, end, now, rules }, labels)
                 })
             }
             Range::Subquery { of, shift, range, step } => {
-                let end = shift.reference(now, self.query_time);
+                let end = shift.reference(now, self.span);
                 let start = end - *range;
                 let step = step.unwrap_or(self.evaluation_interval);
                 let rules = self.rules;
@@ -211,7 +211,7 @@ pub(super) fn matrix(
     node: &mut Range,
 ) -> Result<Vec<(LabelsId, Vec<Point>)>, ExecutionError> {
     let mut series = Vec::new();
-    let now = evaluation.query_time;
+    let now = evaluation.span.end;
     evaluation.range(node, now, |window, labels| {
         series.push((labels, window.points.to_vec()));
         Ok(())

@@ -168,7 +168,8 @@ impl<'s> Lowering<'s> {
     fn shift(&self, at: Option<&AtModifier>, offset: Option<&Offset>) -> Result<Shift, Problem> {
         let at = match at {
             None => At::Now,
-            Some(AtModifier::Start | AtModifier::End) => At::Query,
+            Some(AtModifier::Start) => At::Start,
+            Some(AtModifier::End) => At::End,
             Some(fixed) => At::Fixed(self.instant(fixed)?),
         };
         let offset = match offset {

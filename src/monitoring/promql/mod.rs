@@ -19,6 +19,7 @@ mod matcher;
 mod parse;
 mod place;
 mod plan;
+mod range_query;
 mod reads;
 mod selector;
 mod semantics;
@@ -26,6 +27,7 @@ mod sum;
 mod value;
 
 pub use matcher::{MatchOp, Matcher};
+pub use range_query::RangeSeries;
 pub use reads::Read;
 pub use semantics::{Release, Semantics};
 pub use value::{ExecutionError, Value};
@@ -37,6 +39,7 @@ use crate::units::{SimDuration, SimTime, UnixMillis};
 use eval::Evaluation;
 use place::Source;
 use plan::Plan;
+use selector::Span;
 use value::{LabelTable, LabelsId, Marks, Point, Sample};
 
 /// A query forgets the label sets it has met when there are more than this, so that a long run with many pods that come and
@@ -157,22 +160,10 @@ impl Query {
         at: UnixMillis,
         seen: SimTime,
     ) -> Result<Value, ExecutionError> {
-        if self.table.len() > TABLE_MAX {
-            self.plan = self.fresh.clone();
-            self.table = LabelTable::new();
-        }
-        let now = at.0;
-        let mut evaluation = Evaluation {
-            db,
-            seen,
-            rules: &self.rules,
-            query_time: now,
-            evaluation_interval: (self.options.evaluation_interval.as_millis() as i64).max(1),
-            table: &mut self.table,
-            marks: &mut self.marks,
-            points: Vec::new(),
-        };
-        Ok(match &mut self.plan {
+        self.forget();
+        let (now, span) = (at.0, Span { start: at.0, end: at.0 });
+        let (mut evaluation, plan) = self.evaluation(db, span, seen);
+        let value = match plan {
             Plan::Text(text) => Value::String(text.clone()),
             Plan::Scalar(scalar) => Value::Scalar(evaluation.scalar(scalar, now)?),
             Plan::Vector(vector) => {
@@ -185,7 +176,36 @@ impl Query {
                     series.into_iter().map(|(id, points)| sampled(&self.table, id, points)).collect(),
                 )
             }
-        })
+        };
+        Ok(value)
+    }
+
+    /// Forgets the label sets that were met, where they have become many.
+    fn forget(&mut self) {
+        if self.table.len() > TABLE_MAX {
+            self.plan = self.fresh.clone();
+            self.table = LabelTable::new();
+        }
+    }
+
+    /// What evaluates the plan at instants of `span`.
+    fn evaluation<'q>(
+        &'q mut self,
+        db: &'q Database,
+        span: Span,
+        seen: SimTime,
+    ) -> (Evaluation<'q>, &'q mut Plan) {
+        let evaluation = Evaluation {
+            db,
+            seen,
+            rules: &self.rules,
+            span,
+            evaluation_interval: (self.options.evaluation_interval.as_millis() as i64).max(1),
+            table: &mut self.table,
+            marks: &mut self.marks,
+            points: Vec::new(),
+        };
+        (evaluation, &mut self.plan)
     }
 }
 

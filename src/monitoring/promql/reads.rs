@@ -56,7 +56,7 @@ impl Scope {
     fn reach(self, shift: Shift, range: i64) -> Option<i64> {
         match shift.at {
             At::Now => self.back.map(|back| back + shift.offset.max(0) + range),
-            At::Query => Some(shift.offset.max(0) + range),
+            At::Start | At::End => Some(shift.offset.max(0) + range),
             At::Fixed(_) => None,
         }
     }

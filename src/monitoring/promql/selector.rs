@@ -18,24 +18,34 @@ pub(super) struct Shift {
     pub(super) offset: i64,
 }
 
+/// From when to when a whole query is evaluated, milliseconds since 1970; one instant for an instant query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) start: i64,
+    pub(super) end: i64,
+}
+
 /// The `@` modifier.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum At {
     /// No modifier: the instant of the evaluation.
     #[default]
     Now,
-    /// `@ start()` or `@ end()`: the instant of the whole query, in and out of subqueries.
-    Query,
+    /// `@ start()`: where the whole query begins, in and out of subqueries.
+    Start,
+    /// `@ end()`: where the whole query ends. For an instant query that is where it begins.
+    End,
     /// `@ 1700000000`: milliseconds since 1970.
     Fixed(i64),
 }
 
 impl Shift {
-    /// The instant that an evaluation at `now` refers to, in a query at `query`.
-    pub(super) fn reference(self, now: i64, query: i64) -> i64 {
+    /// The instant that an evaluation at `now` refers to, in a query over `span`.
+    pub(super) fn reference(self, now: i64, span: Span) -> i64 {
         let base = match self.at {
             At::Now => now,
-            At::Query => query,
+            At::Start => span.start,
+            At::End => span.end,
             At::Fixed(at) => at,
         };
         base - self.offset
@@ -99,7 +109,7 @@ impl Selector {
         mut each: impl FnMut(Sample, i64),
     ) {
         self.resolve(evaluation.db, evaluation.table);
-        let reference = self.shift.reference(now, evaluation.query_time);
+        let reference = self.shift.reference(now, evaluation.span);
         let oldest = first_inside(reference - LOOKBACK, evaluation.rules);
         for (rows, columns) in found(&self.picks, evaluation.db, evaluation.seen) {
             let until = rows_until(&rows, reference);
@@ -124,7 +134,7 @@ impl Selector {
         mut each: impl FnMut(LabelsId, &[Point]) -> Result<(), ExecutionError>,
     ) -> Result<(), ExecutionError> {
         self.resolve(evaluation.db, evaluation.table);
-        let end = self.shift.reference(now, evaluation.query_time);
+        let end = self.shift.reference(now, evaluation.span);
         let start = first_inside(end - range, evaluation.rules);
         let points = &mut evaluation.points;
         for (rows, columns) in found(&self.picks, evaluation.db, evaluation.seen) {

@@ -2,6 +2,7 @@
 
 use super::invariants::{Terms, check};
 use super::{Stage, ms, secs};
+use dryscale::monitoring::Keep;
 use dryscale::monitoring::series::Retention;
 use dryscale::units::SimDuration;
 use proptest::prelude::*;
@@ -123,7 +124,8 @@ struct Keda {
     kubernetes: &'static str,
 }
 
-const QUERIES: [&str; 9] = [
+const QUERIES: [&str; 10] = [
+    "sum(scrape_samples_scraped) / 100",
     "sum(vllm:num_requests_waiting)",
     "sum(vllm:num_requests_running) + sum(vllm:num_requests_waiting)",
     "sum(rate(vllm:generation_tokens_total[1m]))",
@@ -596,8 +598,11 @@ proptest! {
         check(&told, &world.terms());
         let told = format!("{told:?}");
         prop_assert_eq!(&told, &format!("{:?}", stage.run_with(world.seed, |_| ())));
-        // No query looks back further than samples are kept.
-        let remembering = stage.run_with(world.seed, |setup| setup.monitoring.retention = Retention::All);
+        // No query looks back further than samples are kept, or at a series that is not kept.
+        let remembering = stage.run_with(world.seed, |setup| {
+            setup.monitoring.retention = Retention::All;
+            setup.monitoring.keep = Keep::All;
+        });
         prop_assert_eq!(told, format!("{remembering:?}"));
     }
 }
