@@ -1,11 +1,12 @@
-//! Aggregation: `sum by (pod) (…)` and its relatives (promql/engine.go, `aggregation` and `aggregationK`).
+//! Aggregation: `sum by (pod) (…)` and its relatives (promql/engine.go, `aggregation`,
+//! `aggregationK` and `aggregationCountValues`).
 
+use super::choice::Choice;
 use super::eval::Evaluation;
 use super::plan::{LabelRule, Scalar, Vector};
 use super::semantics::Semantics;
 use super::sum::{Compensated, Mean, quantile};
 use super::value::{ExecutionError, LabelsId, Sample};
-use std::cmp::Ordering;
 
 /// An aggregation with what it knows of the label sets that it has met.
 #[derive(Clone, Debug)]
@@ -15,7 +16,7 @@ pub(super) struct Aggregate {
     pub(super) grouping: LabelRule,
 }
 
-/// The aggregation operators. What is not here is refused by name before anything runs.
+/// The aggregation operators.
 #[derive(Clone, Debug)]
 pub(super) enum Aggregator {
     Sum,
@@ -27,12 +28,10 @@ pub(super) enum Aggregator {
     Stddev,
     Stdvar,
     Quantile(Scalar),
-    Topk(Scalar),
-    Bottomk(Scalar),
+    /// `count_values("label", v)`: the label that holds the value.
+    CountValues(String),
+    Choice(Choice, Scalar),
 }
-
-/// The names of the aggregators, for messages.
-pub(super) const NAMES: &str = "avg, bottomk, count, group, max, min, quantile, stddev, stdvar, sum, topk";
 
 impl Aggregate {
     pub(super) fn evaluate(
@@ -41,13 +40,13 @@ impl Aggregate {
         now: i64,
     ) -> Result<Vec<Sample>, ExecutionError> {
         let parameter = match &mut self.aggregator {
-            Aggregator::Quantile(parameter)
-            | Aggregator::Topk(parameter)
-            | Aggregator::Bottomk(parameter) => evaluation.scalar(parameter, now)?,
+            Aggregator::Quantile(parameter) | Aggregator::Choice(_, parameter) => {
+                evaluation.scalar(parameter, now)?
+            }
             _ => f64::NAN,
         };
-        let vector = evaluation.vector(&mut self.of, now)?;
-        match self.aggregator {
+        let mut vector = evaluation.vector(&mut self.of, now)?;
+        match &self.aggregator {
             Aggregator::Quantile(_) => {
                 let mut groups = self.gather(evaluation, &vector, |sample| sample.value);
                 let one = |(labels, values): &mut (LabelsId, Vec<f64>)| Sample {
@@ -56,14 +55,18 @@ impl Aggregate {
                 };
                 Ok(groups.iter_mut().map(one).collect())
             }
-            Aggregator::Topk(_) | Aggregator::Bottomk(_) => {
-                let descending = matches!(self.aggregator, Aggregator::Topk(_));
-                let Some(k) = at_most(parameter, vector.len())? else { return Ok(Vec::new()) };
+            Aggregator::Choice(choice, _) => {
+                let choice = *choice;
+                let Some(limit) = choice.limit(parameter, vector.len())? else { return Ok(Vec::new()) };
                 let groups = self.gather(evaluation, &vector, |sample| sample);
-                Ok(groups
-                    .into_iter()
-                    .flat_map(|(_, samples)| ranked(samples, descending).into_iter().take(k))
-                    .collect())
+                let table = &*evaluation.table;
+                Ok(groups.into_iter().flat_map(|(_, samples)| choice.of(samples, limit, table)).collect())
+            }
+            Aggregator::CountValues(label) => {
+                for sample in &mut vector {
+                    sample.labels = evaluation.table.with(sample.labels, label, &go_decimal(sample.value));
+                }
+                Ok(self.fold(evaluation, &vector))
             }
             _ => Ok(self.fold(evaluation, &vector)),
         }
@@ -134,7 +137,7 @@ impl Folded {
             Aggregator::Avg => Folded::Avg(Mean::starting_at(first, rules.compensated_sum, false)),
             Aggregator::Min => Folded::Min(first),
             Aggregator::Max => Folded::Max(first),
-            Aggregator::Count => Folded::Count(1.0),
+            Aggregator::Count | Aggregator::CountValues(_) => Folded::Count(1.0),
             Aggregator::Group => Folded::Group,
             Aggregator::Stddev | Aggregator::Stdvar => {
                 let poisoned = !first.is_finite() && rules.deviation_of_non_finite_is_nan;
@@ -143,7 +146,7 @@ impl Folded {
                 Folded::Variance { count: 1.0, mean: first, squares, root }
             }
             // The others gather their samples and never come here.
-            Aggregator::Sum | Aggregator::Quantile(_) | Aggregator::Topk(_) | Aggregator::Bottomk(_) => {
+            Aggregator::Sum | Aggregator::Quantile(_) | Aggregator::Choice(..) => {
                 Folded::Sum(Compensated::starting_at(first))
             }
         }
@@ -185,23 +188,12 @@ impl Folded {
     }
 }
 
-/// `k` of `topk`, at most `len`; `None` where nothing is asked for.
-fn at_most(k: f64, len: usize) -> Result<Option<usize>, ExecutionError> {
-    // The bounds of Go's conversion to int64.
-    if k.is_nan() || k.abs() >= 9_223_372_036_854_774_784.0 {
-        return Err(ExecutionError(format!("Scalar value {k} overflows int64")));
+/// The value as Go writes it without an exponent (`strconv.FormatFloat(v, 'f', -1, 64)`).
+fn go_decimal(value: f64) -> String {
+    if value.is_infinite() {
+        return if value > 0.0 { "+Inf".to_owned() } else { "-Inf".to_owned() };
     }
-    Ok((k >= 1.0).then_some((k as usize).min(len)))
-}
-
-/// The samples from the best to the worst; NaN is worst, equal ones stay in order.
-pub(super) fn ranked(mut samples: Vec<Sample>, descending: bool) -> Vec<Sample> {
-    samples.sort_by(|a, b| {
-        let by_value = a.value.partial_cmp(&b.value).unwrap_or(Ordering::Equal);
-        let by_value = if descending { by_value.reverse() } else { by_value };
-        a.value.is_nan().cmp(&b.value.is_nan()).then(by_value)
-    });
-    samples
+    value.to_string()
 }
 
 #[cfg(test)]
@@ -244,20 +236,18 @@ mod tests {
     }
 
     #[test]
-    fn k_is_truncated_and_bounded() {
-        assert_eq!(at_most(2.9, 5), Ok(Some(2)));
-        assert_eq!(at_most(9.0, 5), Ok(Some(5)));
-        assert_eq!(at_most(0.9, 5), Ok(None));
-        assert!(at_most(f64::NAN, 5).is_err() && at_most(1e19, 5).is_err());
-    }
-
-    #[test]
-    fn nan_ranks_last_both_ways() {
-        let samples = [f64::NAN, 1.0, 3.0].map(|value| Sample { labels: LabelsId::EMPTY, value });
-        let values =
-            |descending| ranked(samples.to_vec(), descending).iter().map(|s| s.value).collect::<Vec<_>>();
-        assert_eq!(values(true)[..2], [3.0, 1.0]);
-        assert_eq!(values(false)[..2], [1.0, 3.0]);
-        assert!(values(true)[2].is_nan() && values(false)[2].is_nan());
+    fn values_are_written_as_go_does() {
+        for (value, text) in [
+            (6.0, "6"),
+            (0.1, "0.1"),
+            (1e21, "1000000000000000000000"),
+            (1e-7, "0.0000001"),
+            (-0.0, "-0"),
+            (f64::NAN, "NaN"),
+            (f64::INFINITY, "+Inf"),
+            (f64::NEG_INFINITY, "-Inf"),
+        ] {
+            assert_eq!(go_decimal(value), text);
+        }
     }
 }

@@ -3,6 +3,7 @@
 
 use super::eval::Evaluation;
 use super::plan::{LabelRule, Vector};
+use super::semantics::Semantics;
 use super::value::{ExecutionError, LabelTable, LabelsId, Sample};
 use crate::monitoring::labels::LabelsBuilder;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -30,6 +31,11 @@ impl Operator {
     pub(super) fn is_comparison(self) -> bool {
         use Operator::{Equal, Greater, GreaterOrEqual, Less, LessOrEqual, NotEqual};
         matches!(self, Equal | NotEqual | Greater | Less | GreaterOrEqual | LessOrEqual)
+    }
+
+    /// True where an element stays what it is called.
+    fn keeps_name(self, returns_bool: bool, rules: &Semantics) -> bool {
+        self.is_comparison() && !returns_bool || self == Operator::Atan2 && rules.atan2_keeps_names
     }
 
     /// The number that the operator makes; of a comparison 1 or 0.
@@ -82,7 +88,7 @@ pub(super) fn with_scalar(
             None => false,
         }
     });
-    if operator.is_comparison() && !returns_bool {
+    if operator.keeps_name(returns_bool, evaluation.rules) {
         return Ok(vector);
     }
     evaluation.without_names(vector)
@@ -148,7 +154,7 @@ impl Matched {
                 if swapped { (partner.value, sample.value) } else { (sample.value, partner.value) };
             // A filter keeps the left side's value, also where the left side is the one.
             let Some(value) = self.operator.combine(left, right, left, self.returns_bool) else { continue };
-            let labels = self.labels(evaluation.table, sample.labels, partner.labels);
+            let labels = self.labels(evaluation, sample.labels, partner.labels);
             let unique = match self.cardinality {
                 Cardinality::OneToOne => matched.insert((signature, LabelsId::EMPTY)),
                 _ => matched.insert((signature, labels)),
@@ -162,12 +168,13 @@ impl Matched {
     }
 
     /// The labels of the element that a pair makes (`resultMetric`).
-    fn labels(&mut self, table: &mut LabelTable, many: LabelsId, one: LabelsId) -> LabelsId {
+    fn labels(&mut self, evaluation: &mut Evaluation<'_>, many: LabelsId, one: LabelsId) -> LabelsId {
         if let Some(&known) = self.known.get(&(many, one)) {
             return known;
         }
-        let named = self.operator.is_comparison() && !self.returns_bool;
-        let mut labels = if named { many } else { table.nameless(many) };
+        let table = &mut *evaluation.table;
+        let keeps_name = self.operator.keeps_name(self.returns_bool, evaluation.rules);
+        let mut labels = if keeps_name { many } else { table.nameless(many) };
         if self.cardinality == Cardinality::OneToOne {
             labels = self.result.apply(labels, table);
         }

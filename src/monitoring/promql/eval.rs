@@ -1,6 +1,5 @@
 //! Evaluation: one switch for each type, and every node calls what it is (promql/engine.go, `eval`).
 
-use super::aggregation::ranked;
 use super::binary::with_scalar;
 use super::functions::Window;
 use super::plan::{Range, Scalar, Vector};
@@ -104,16 +103,13 @@ impl Evaluation<'_> {
                 })?;
                 Ok(self.absence(present, labels))
             }
-            Vector::Sorted { descending, of } => {
-                let samples = self.vector(of, now)?;
-                Ok(ranked(samples, *descending))
-            }
+            Vector::Sorted(node) => node.evaluate(self, now),
             Vector::WithScalar { operator, vector, scalar, swapped, returns_bool } => {
                 let samples = self.vector(vector, now)?;
                 let scalar = self.scalar(scalar, now)?;
                 with_scalar(self, *operator, samples, scalar, *swapped, *returns_bool)
             }
-            Vector::HistogramQuantile(node) => node.evaluate(self, now),
+            Vector::OfHistograms(node) => node.evaluate(self, now),
             Vector::LabelReplace(node) => node.evaluate(self, now),
             Vector::LabelJoin(node) => node.evaluate(self, now),
             Vector::Aggregate(node) => node.evaluate(self, now),

@@ -1,17 +1,19 @@
 //! From the parser's tree to a [`Plan`]: types checked, functions found, what is not supported refused by name.
 
-use super::aggregation::{self, Aggregate, Aggregator};
+use super::aggregation::{Aggregate, Aggregator};
 use super::binary::{Cardinality, Matched, Operator, SetOperation, SetOperator};
-use super::functions::histogram::HistogramQuantile;
+use super::choice::Choice;
+use super::functions::histogram::{self, OfHistograms, Question};
 use super::functions::label::{LabelJoin, LabelReplace};
-use super::functions::{self, Body, Form, Function, math};
+use super::functions::sort::{Key, Sort};
+use super::functions::{self, Body, Form, SampleFunction, math};
 use super::matcher::{MatchOp, Matcher};
 use super::place::Source;
 use super::plan::{LabelRule, Plan, Range, Scalar, Vector};
 use super::reads::{Read, Scope};
 use super::selector::{At, Selector, Shift};
 use super::value::Memo;
-use super::{QueryOptions, Semantics};
+use super::{Features, QueryOptions, Release, Semantics};
 use crate::monitoring::labels::{Labels, LabelsBuilder, METRIC_NAME};
 use crate::problem::Problem;
 use promql_parser::label as parsed;
@@ -286,27 +288,60 @@ impl<'s> Lowering<'s> {
             token::T_STDDEV => Aggregator::Stddev,
             token::T_STDVAR => Aggregator::Stdvar,
             token::T_QUANTILE => Aggregator::Quantile(self.parameter(read, &name)?),
-            token::T_TOPK => Aggregator::Topk(self.parameter(read, &name)?),
-            token::T_BOTTOMK => Aggregator::Bottomk(self.parameter(read, &name)?),
-            _ => {
-                let problem =
-                    self.unsupported(&name, format!("the aggregation `{name}` is not supported yet"));
-                return Err(problem.help(format!("supported: {}", aggregation::NAMES)));
+            token::T_COUNT_VALUES => Aggregator::CountValues(self.label_parameter(read, &name)?),
+            token::T_TOPK => Aggregator::Choice(Choice::Topk, self.parameter(read, &name)?),
+            token::T_BOTTOMK => Aggregator::Choice(Choice::Bottomk, self.parameter(read, &name)?),
+            token::T_LIMITK | token::T_LIMIT_RATIO => {
+                if !self.rules.limit_aggregations {
+                    let release = self.options.release;
+                    let message = format!("Prometheus {release} has no aggregation `{name}`");
+                    return Err(self.unsupported(&name, message));
+                }
+                self.check_experimental(&name, true)?;
+                let choice =
+                    if read.op.id() == token::T_LIMITK { Choice::Limitk } else { Choice::LimitRatio };
+                Aggregator::Choice(choice, self.parameter(read, &name)?)
             }
+            _ => return Err(self.unsupported(&name, format!("there is no aggregation `{name}`"))),
+        };
+        // `count_values` gives every element its label first, so that the label tells groups apart.
+        let own = match &aggregator {
+            Aggregator::CountValues(label) => Some(label.clone()),
+            _ => None,
         };
         let grouping = match &read.modifier {
-            None => LabelRule::keep(Vec::new()),
-            Some(LabelModifier::Include(labels)) => LabelRule::keep(labels.labels.clone()),
+            None => LabelRule::keep(own.into_iter().collect()),
+            Some(LabelModifier::Include(labels)) => {
+                LabelRule::keep(labels.labels.iter().cloned().chain(own).collect())
+            }
             Some(LabelModifier::Exclude(labels)) => LabelRule::drop(labels.labels.clone()),
         };
         let of = self.vector(&read.expr, &name)?;
         Ok(Vector::Aggregate(Box::new(Aggregate { aggregator, of, grouping })))
     }
 
+    /// Refuses what is experimental in this release, unless that is turned on.
+    fn check_experimental(&self, name: &str, is_experimental: bool) -> Result<(), Problem> {
+        if !is_experimental || self.options.features.experimental_functions {
+            return Ok(());
+        }
+        let release = self.options.release;
+        let message = format!("`{name}` is experimental in Prometheus {release}, and not enabled");
+        let help = Features::how_to_enable(Features::EXPERIMENTAL_FUNCTIONS);
+        Err(self.unsupported(name, message).help(help))
+    }
+
+    fn label_parameter(&mut self, read: &AggregateExpr, name: &str) -> Result<String, Problem> {
+        match &read.param {
+            Some(parameter) => self.label_name(parameter, name),
+            None => Err(self.too_few(name)),
+        }
+    }
+
     fn parameter(&mut self, read: &AggregateExpr, name: &str) -> Result<Scalar, Problem> {
         match &read.param {
             Some(parameter) => self.scalar(parameter, name),
-            None => Err(self.unsupported(name, format!("`{name}` needs a parameter before the vector"))),
+            None => Err(self.too_few(name)),
         }
     }
 
@@ -314,16 +349,17 @@ impl<'s> Lowering<'s> {
 
     fn call(&mut self, read: &Call) -> Result<Plan, Problem> {
         let name = read.func.name;
-        let Some(&Function { since, body, .. }) = functions::named(name) else {
-            let problem = self.unsupported(name, format!("the function `{name}` is not supported yet"));
-            return Err(problem.help(format!("supported: {}", functions::supported())));
-        };
         let release = self.options.release;
-        if since > release {
+        let Some(function) = functions::named(name).filter(|function| function.is_in(release)) else {
+            if name == "info" && release >= Release::V3_5 {
+                let message = "`info` is not supported: it joins `target_info`, which nothing here exposes";
+                return Err(self.unsupported(name, message));
+            }
             return Err(self.unsupported(name, format!("Prometheus {release} has no function `{name}`")));
-        }
+        };
+        self.check_experimental(name, function.is_experimental_in(release))?;
         let arguments: Vec<&Expr> = read.args.args.iter().map(|argument| &**argument).collect();
-        match body {
+        match function.body {
             Body::Sample(function) => {
                 let [of, rest @ ..] = &arguments[..] else { return Err(self.too_few(name)) };
                 let of = Box::new(self.vector(of, name)?);
@@ -389,12 +425,28 @@ impl<'s> Lowering<'s> {
                 other => Vector::TimestampOf(Box::new(other)),
             },
             (Form::Sort | Form::SortDesc, [of]) => {
-                let of = Box::new(self.vector(of, name)?);
-                Vector::Sorted { descending: form == Form::SortDesc, of }
+                let of = self.vector(of, name)?;
+                Vector::Sorted(Box::new(Sort { of, by: Key::Value, descending: form == Form::SortDesc }))
+            }
+            (Form::SortByLabel | Form::SortByLabelDesc, [of, labels @ ..]) => {
+                let of = self.vector(of, name)?;
+                let labels: Result<Vec<_>, _> = labels.iter().map(|label| self.text(label, name)).collect();
+                let by = Key::Labels(labels?);
+                Vector::Sorted(Box::new(Sort { of, by, descending: form == Form::SortByLabelDesc }))
             }
             (Form::HistogramQuantile, [quantile, of]) => {
                 let (quantile, of) = (self.scalar(quantile, name)?, self.vector(of, name)?);
-                Vector::HistogramQuantile(Box::new(HistogramQuantile::new(quantile, of)))
+                Vector::OfHistograms(Box::new(OfHistograms::new(Question::Quantile(quantile), of)))
+            }
+            (Form::HistogramFraction, [lower, upper, of]) => {
+                let (lower, upper) = (self.scalar(lower, name)?, self.scalar(upper, name)?);
+                let of = self.vector(of, name)?;
+                if self.rules.fraction_of_classic_histograms {
+                    Vector::OfHistograms(Box::new(OfHistograms::new(Question::Fraction(lower, upper), of)))
+                } else {
+                    let (function, arguments) = (histogram::native as SampleFunction, vec![lower, upper]);
+                    Vector::EachSample { function, of: Box::new(of), arguments }
+                }
             }
             (Form::LabelReplace, [of, destination, replacement, source, regex]) => {
                 let of = self.vector(of, name)?;
@@ -433,7 +485,8 @@ impl<'s> Lowering<'s> {
     fn label_name(&mut self, expr: &Expr, function: &str) -> Result<String, Problem> {
         let name = self.text(expr, function)?;
         let begins = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-        if begins && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+        let is_legacy = begins && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        if is_legacy || self.rules.utf8_names && !name.is_empty() {
             Ok(name)
         } else {
             Err(self.unsupported(function, format!("`{name}` is not a label's name")))
@@ -441,13 +494,14 @@ impl<'s> Lowering<'s> {
     }
 }
 
-/// The labels that `absent` gives: those that equality fixes, unless one is constrained twice (promql/functions.go,
+/// The labels that `absent` gives: those that equality fixes, unless a further matcher constrains them (promql/functions.go,
 /// `createLabelsForAbsentFunction`).
 fn labels_of_absence(matchers: &[Matcher]) -> Labels {
     let mut labels = LabelsBuilder::default();
     for (at, matcher) in matchers.iter().enumerate().filter(|(_, matcher)| matcher.name != METRIC_NAME) {
-        let again = matchers[..at].iter().any(|other| other.name == matcher.name);
-        let fixed = matcher.op == MatchOp::Equal && !again;
+        let is_equality = |other: &Matcher| other.op == MatchOp::Equal;
+        let again = matchers[..at].iter().any(|other| other.name == matcher.name && is_equality(other));
+        let fixed = is_equality(matcher) && !again;
         labels.set(&matcher.name, if fixed { matcher.value.as_str() } else { "" });
     }
     labels.finish()

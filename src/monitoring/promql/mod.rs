@@ -11,11 +11,15 @@
 
 mod aggregation;
 mod binary;
+mod choice;
+mod duration;
 mod eval;
 mod explain;
+mod features;
 mod functions;
 mod lower;
 mod matcher;
+mod natural_order;
 mod parse;
 mod place;
 mod plan;
@@ -25,7 +29,9 @@ mod selector;
 mod semantics;
 mod sum;
 mod value;
+mod xxhash;
 
+pub use features::Features;
 pub use matcher::{MatchOp, Matcher};
 pub use range_query::RangeSeries;
 pub use reads::Read;
@@ -54,11 +60,17 @@ pub struct QueryOptions {
     /// The step of a subquery that names none: Prometheus' `global.evaluation_interval`, one minute by default. At least a
     /// millisecond.
     pub evaluation_interval: SimDuration,
+    /// What is experimental and turned on all the same.
+    pub features: Features,
 }
 
 impl Default for QueryOptions {
     fn default() -> Self {
-        QueryOptions { release: Release::default(), evaluation_interval: SimDuration::from_secs(60) }
+        QueryOptions {
+            release: Release::default(),
+            evaluation_interval: SimDuration::from_secs(60),
+            features: Features::default(),
+        }
     }
 }
 
@@ -103,7 +115,7 @@ impl Query {
     /// What is no PromQL, has the wrong types, or is not supported: at its place in the text, with what would be right.
     pub fn compile(text: &str, options: QueryOptions) -> Result<Query, Problem> {
         let source = Source::new(text);
-        let tree = parse::parse(&source, &options.release.semantics())?;
+        let tree = parse::parse(&source, &options)?;
         let mut lowering = lower::Lowering::new(&source, options);
         let plan = lowering.plan(&tree)?;
         Ok(Query {

@@ -6,8 +6,9 @@
 
 use super::aggregation::Aggregate;
 use super::binary::{Matched, Operator, SetOperation};
-use super::functions::histogram::HistogramQuantile;
+use super::functions::histogram::OfHistograms;
 use super::functions::label::{LabelJoin, LabelReplace};
+use super::functions::sort::Sort;
 use super::functions::{RangeFunction, SampleFunction};
 use super::selector::{Selector, Shift};
 use super::value::{LabelTable, LabelsId, Memo};
@@ -66,11 +67,8 @@ pub(super) enum Vector {
         of: Range,
         labels: Labels,
     },
-    Sorted {
-        descending: bool,
-        of: Box<Vector>,
-    },
-    HistogramQuantile(Box<HistogramQuantile>),
+    Sorted(Box<Sort>),
+    OfHistograms(Box<OfHistograms>),
     LabelReplace(Box<LabelReplace>),
     LabelJoin(Box<LabelJoin>),
     Aggregate(Box<Aggregate>),

@@ -1,4 +1,4 @@
-//! `histogram_quantile` of classic histograms (promql/quantile.go).
+//! `histogram_quantile` and `histogram_fraction` of classic histograms (promql/quantile.go).
 
 use super::super::eval::Evaluation;
 use super::super::plan::{LabelRule, Scalar, Vector};
@@ -10,11 +10,25 @@ use std::cmp::Ordering;
 /// Bucket counts that differ by less than this share of their sum are taken for equal.
 const SMALL_DELTA: f64 = 1e-12;
 
-/// `histogram_quantile(q, buckets)` with what it knows of the label sets that it has met.
+/// `histogram_avg(v)` and its like, which ask native histograms only: they leave every float out.
+pub(in super::super) fn native(_: f64, _: &[f64]) -> Option<f64> {
+    None
+}
+
+/// What is asked of a histogram.
 #[derive(Clone, Debug)]
-pub(in super::super) struct HistogramQuantile {
-    pub(in super::super) quantile: Scalar,
-    pub(in super::super) of: Vector,
+pub(in super::super) enum Question {
+    /// `histogram_quantile(q, …)`.
+    Quantile(Scalar),
+    /// `histogram_fraction(lower, upper, …)`.
+    Fraction(Scalar, Scalar),
+}
+
+/// A function of classic histograms, with what it knows of the label sets that it has met.
+#[derive(Clone, Debug)]
+pub(in super::super) struct OfHistograms {
+    question: Question,
+    of: Vector,
     /// What tells histograms apart: all labels but `le`.
     group: LabelRule,
     /// What is left on the answer: neither `le` nor the metric's name.
@@ -23,17 +37,18 @@ pub(in super::super) struct HistogramQuantile {
     bounds: Vec<Option<Option<f64>>>,
 }
 
+/// A bucket: how many observations were at most its upper bound.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Bucket {
-    upper_bound: f64,
-    count: f64,
+pub(in super::super) struct Bucket {
+    pub(in super::super) upper_bound: f64,
+    pub(in super::super) count: f64,
 }
 
-impl HistogramQuantile {
-    pub(in super::super) fn new(quantile: Scalar, of: Vector) -> Self {
+impl OfHistograms {
+    pub(in super::super) fn new(question: Question, of: Vector) -> Self {
         let le = BUCKET_LABEL.to_owned();
-        HistogramQuantile {
-            quantile,
+        OfHistograms {
+            question,
             of,
             group: LabelRule::drop_only(vec![le.clone()]),
             answer: LabelRule::drop_only(vec![le, METRIC_NAME.to_owned()]),
@@ -46,7 +61,12 @@ impl HistogramQuantile {
         evaluation: &mut Evaluation<'_>,
         now: i64,
     ) -> Result<Vec<Sample>, ExecutionError> {
-        let q = evaluation.scalar(&mut self.quantile, now)?;
+        let (a, b) = match &mut self.question {
+            Question::Quantile(q) => (evaluation.scalar(q, now)?, f64::NAN),
+            Question::Fraction(lower, upper) => {
+                (evaluation.scalar(lower, now)?, evaluation.scalar(upper, now)?)
+            }
+        };
         let vector = evaluation.vector(&mut self.of, now)?;
         let mut histograms: Vec<(LabelsId, Vec<Bucket>)> = Vec::new();
         evaluation.marks.restart();
@@ -64,7 +84,11 @@ impl HistogramQuantile {
         let mut answers = Vec::with_capacity(histograms.len());
         for (labels, mut buckets) in histograms {
             let labels = self.answer.apply(labels, evaluation.table);
-            answers.push(Sample { labels, value: bucket_quantile(q, &mut buckets, evaluation.rules) });
+            let value = match self.question {
+                Question::Quantile(_) => bucket_quantile(a, &mut buckets, evaluation.rules),
+                Question::Fraction(..) => bucket_fraction(a, b, &mut buckets),
+            };
+            answers.push(Sample { labels, value });
         }
         evaluation.unique(answers)
     }
@@ -88,11 +112,9 @@ fn bucket_quantile(q: f64, buckets: &mut Vec<Bucket>, rules: &Semantics) -> f64 
     if q > 1.0 {
         return f64::INFINITY;
     }
-    buckets.sort_by(|a, b| a.upper_bound.total_cmp(&b.upper_bound));
-    if buckets.last().is_none_or(|last| last.upper_bound != f64::INFINITY) {
+    if !complete(buckets) {
         return f64::NAN;
     }
-    merge_equal_bounds(buckets);
     make_monotonic(buckets, rules);
     let last = buckets.len() - 1;
     let total = buckets[last].count;
@@ -118,6 +140,45 @@ fn bucket_quantile(q: f64, buckets: &mut Vec<Bucket>, rules: &Semantics) -> f64 
         rank -= buckets[at - 1].count;
     }
     start + (end - start) * (rank / count)
+}
+
+/// The share of the observations between `lower` and `upper`, by linear interpolation inside buckets (`BucketFraction`).
+fn bucket_fraction(lower: f64, upper: f64, buckets: &mut Vec<Bucket>) -> f64 {
+    if !complete(buckets) {
+        return f64::NAN;
+    }
+    let total = buckets[buckets.len() - 1].count;
+    if total == 0.0 || lower.is_nan() || upper.is_nan() {
+        return f64::NAN;
+    }
+    if lower >= upper {
+        return 0.0;
+    }
+    let rank =
+        |bound: f64| rank_of(bound, buckets).map_or(total, |rank| if rank > total { total } else { rank });
+    (rank(upper) - rank(lower)) / total
+}
+
+/// How many observations lie below `bound`; `None` above all buckets.
+fn rank_of(bound: f64, buckets: &[Bucket]) -> Option<f64> {
+    let (mut below, mut start) = (0.0, f64::NEG_INFINITY);
+    for bucket in buckets {
+        if start >= bound {
+            return Some(below);
+        }
+        if bucket.upper_bound > bound {
+            return Some(below + (bucket.count - below) * (bound - start) / (bucket.upper_bound - start));
+        }
+        (below, start) = (bucket.count, bucket.upper_bound);
+    }
+    None
+}
+
+/// Sorts the buckets and adds equal ones; false where there is none for all observations.
+fn complete(buckets: &mut Vec<Bucket>) -> bool {
+    buckets.sort_by(|a, b| a.upper_bound.total_cmp(&b.upper_bound));
+    merge_equal_bounds(buckets);
+    buckets.last().is_some_and(|last| last.upper_bound == f64::INFINITY)
 }
 
 /// Adds buckets whose bounds were written differently, `1` and `1.0`.
@@ -189,6 +250,22 @@ mod tests {
         assert!(quantile(0.5, &[(1.0, 0.0), (INF, 0.0)]).is_nan(), "nothing observed");
         assert!(quantile(f64::NAN, &[(1.0, 3.0), (INF, 5.0)]).is_nan());
         assert_eq!((quantile(-0.1, &[(INF, 1.0)]), quantile(1.1, &[(INF, 1.0)])), (-INF, INF));
+    }
+
+    #[test]
+    fn a_fraction_undoes_a_quantile() {
+        let fraction = |lower, upper| {
+            let mut buckets: Vec<Bucket> = [(INF, 20.0), (1.0, 10.0), (2.0, 20.0)]
+                .map(|(upper_bound, count)| Bucket { upper_bound, count })
+                .into();
+            bucket_fraction(lower, upper, &mut buckets)
+        };
+        assert_eq!((fraction(-INF, 1.0), fraction(1.0, 1.5), fraction(1.5, INF)), (0.5, 0.25, 0.25));
+        assert_eq!((fraction(3.0, INF), fraction(2.0, 1.0), fraction(-INF, INF)), (0.0, 0.0, 1.0));
+        assert!(fraction(f64::NAN, 1.0).is_nan());
+        // Below the lowest bound nothing is known.
+        assert!(fraction(0.5, 1.0).is_nan());
+        assert!(bucket_fraction(0.0, 1.0, &mut vec![Bucket { upper_bound: 1.0, count: 3.0 }]).is_nan());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Aggregations over the samples of one series: `avg_over_time` and its family.
 
 use super::super::sum::{Compensated, mean, quantile as quantile_of};
+use super::super::value::Point;
 use super::Window;
 
 /// `avg_over_time`.
@@ -40,6 +41,46 @@ pub(in super::super) fn present(_: &Window<'_>, _: &[f64]) -> Option<f64> {
     Some(1.0)
 }
 
+/// `ts_of_max_over_time`: when the greatest value was taken, the last time of several; seconds since 1970.
+pub(in super::super) fn ts_of_max(window: &Window<'_>, _: &[f64]) -> Option<f64> {
+    time_of(window, |value, best| value >= best)
+}
+
+/// `ts_of_min_over_time`: the same of the least.
+pub(in super::super) fn ts_of_min(window: &Window<'_>, _: &[f64]) -> Option<f64> {
+    time_of(window, |value, best| value <= best)
+}
+
+/// `ts_of_last_over_time`: when the last sample was taken.
+pub(in super::super) fn ts_of_last(window: &Window<'_>, _: &[f64]) -> Option<f64> {
+    window.points.last().map(|point| point.t as f64 / 1000.0)
+}
+
+fn time_of(window: &Window<'_>, wins: fn(f64, f64) -> bool) -> Option<f64> {
+    let better = |best: Point, point: &Point| {
+        if wins(point.value, best.value) || best.value.is_nan() { *point } else { best }
+    };
+    let first = *window.points.first()?;
+    Some(window.points.iter().fold(first, better).t as f64 / 1000.0)
+}
+
+/// `stddev_over_time`, of the population.
+pub(in super::super) fn stddev(window: &Window<'_>, arguments: &[f64]) -> Option<f64> {
+    stdvar(window, arguments).map(f64::sqrt)
+}
+
+/// `stdvar_over_time`, of the population: Welford's algorithm with compensated sums.
+pub(in super::super) fn stdvar(window: &Window<'_>, _: &[f64]) -> Option<f64> {
+    let (mut count, mut mean, mut squares) = (0.0, Compensated::default(), Compensated::default());
+    for value in values(window) {
+        count += 1.0;
+        let delta = value - mean.total();
+        mean.add(delta / count);
+        squares.add(delta * (value - mean.total()));
+    }
+    Some(squares.total() / count)
+}
+
 /// `quantile_over_time(q, …)`.
 pub(in super::super) fn quantile(window: &Window<'_>, arguments: &[f64]) -> Option<f64> {
     Some(quantile_of(arguments[0], &mut values(window).collect::<Vec<_>>()))
@@ -75,7 +116,6 @@ fn pairs<'a>(window: &Window<'a>) -> impl Iterator<Item = (f64, f64)> + use<'a> 
 #[cfg(test)]
 mod tests {
     use super::super::super::semantics::Release;
-    use super::super::super::value::Point;
     use super::*;
 
     fn over(values: &[f64], f: fn(&Window<'_>, &[f64]) -> Option<f64>, arguments: &[f64]) -> f64 {
@@ -111,6 +151,24 @@ mod tests {
         assert_eq!(over(&values, quantile, &[1.1]), f64::INFINITY);
         assert!(over(&values, quantile, &[f64::NAN]).is_nan());
         assert_eq!(over(&[1.0, 1.0, 4.0, 9.0, 2.0], mad, &[]), 1.0);
+    }
+
+    #[test]
+    fn deviations_are_of_the_population() {
+        assert_eq!(over(&[1.0, 3.0], stdvar, &[]), 1.0);
+        assert_eq!(over(&[2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0], stddev, &[]), 2.0);
+        assert_eq!(over(&[5.0], stddev, &[]), 0.0);
+        // What a plain sum of squares would lose.
+        assert_eq!(over(&[1e9 + 4.0, 1e9 + 7.0, 1e9 + 13.0, 1e9 + 16.0], stdvar, &[]), 22.5);
+        assert!(over(&[1.0, f64::INFINITY], stddev, &[]).is_nan());
+    }
+
+    #[test]
+    fn the_last_of_several_extremes_gives_its_time() {
+        let values = [f64::NAN, 3.0, 1.0, 3.0, 1.0, 2.0];
+        assert_eq!(over(&values, ts_of_max, &[]), 3.0);
+        assert_eq!(over(&values, ts_of_min, &[]), 4.0);
+        assert_eq!(over(&values, ts_of_last, &[]), 5.0);
     }
 
     #[test]
