@@ -24,7 +24,7 @@ pub(super) struct Evaluation<'a> {
     pub(super) table: &'a mut LabelTable,
     pub(super) marks: &'a mut Marks,
     /// Room for the samples of one series.
-    pub(super) points: Vec<Point>,
+    pub(super) points: &'a mut Vec<Point>,
 }
 
 impl Evaluation<'_> {
@@ -49,7 +49,10 @@ impl Evaluation<'_> {
         match node {
             Vector::Select(selector) => {
                 let mut samples = Vec::new();
-                selector.instant(self, now, |sample, _| samples.push(sample));
+                selector.resolve(self.db, self.table);
+                selector.instant(self, now, |latest| {
+                    samples.push(Sample { labels: latest.labels, value: latest.value });
+                });
                 Ok(samples)
             }
             Vector::Of(scalar) => {
@@ -58,8 +61,9 @@ impl Evaluation<'_> {
             }
             Vector::Timestamp(selector) => {
                 let mut samples = Vec::new();
-                selector.instant(self, now, |Sample { labels, .. }, t| {
-                    samples.push(Sample { labels, value: t as f64 / 1000.0 });
+                selector.resolve(self.db, self.table);
+                selector.instant(self, now, |latest| {
+                    samples.push(Sample { labels: latest.labels, value: latest.t as f64 / 1000.0 });
                 });
                 self.without_names(samples)
             }
@@ -85,7 +89,7 @@ impl Evaluation<'_> {
                 let mut samples = Vec::new();
                 self.range(of, now, |window, labels| {
                     (function.check)(&arguments)?;
-                    let value = (function.evaluate)(&window, &arguments);
+                    let value = function.evaluate(&window, &arguments);
                     samples.extend(value.map(|value| Sample { labels, value }));
                     Ok(())
                 })?;

@@ -106,6 +106,8 @@ pub struct Query {
     fresh: Plan,
     table: LabelTable,
     marks: Marks,
+    /// Room for the samples of one series.
+    points: Vec<Point>,
 }
 
 impl Query {
@@ -127,6 +129,7 @@ impl Query {
             plan,
             table: LabelTable::new(),
             marks: Marks::default(),
+            points: Vec::new(),
         })
     }
 
@@ -215,7 +218,7 @@ impl Query {
             evaluation_interval: (self.options.evaluation_interval.as_millis() as i64).max(1),
             table: &mut self.table,
             marks: &mut self.marks,
-            points: Vec::new(),
+            points: &mut self.points,
         };
         (evaluation, &mut self.plan)
     }

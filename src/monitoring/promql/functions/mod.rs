@@ -6,12 +6,14 @@ pub(super) mod label;
 pub(super) mod math;
 pub(super) mod over_time;
 pub(super) mod rate;
+pub(super) mod reducer;
 pub(super) mod regression;
 pub(super) mod sort;
 pub(super) mod trigonometry;
 
 use super::semantics::{Release, Semantics};
 use super::value::{ExecutionError, Point};
+use reducer::Reducer;
 
 /// A function of one sample's value and of scalar arguments; `None` leaves the sample out.
 pub(super) type SampleFunction = fn(f64, &[f64]) -> Option<f64>;
@@ -19,12 +21,35 @@ pub(super) type SampleFunction = fn(f64, &[f64]) -> Option<f64>;
 /// A function of the samples of one series in a range.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RangeFunction {
-    /// From the window and the scalar arguments; `None` leaves the series out.
-    pub(super) evaluate: fn(&Window<'_>, &[f64]) -> Option<f64>,
+    pub(super) reads: Reads,
     /// Refuses arguments as Prometheus does, when there is a series to use them on.
     pub(super) check: fn(&[f64]) -> Result<(), ExecutionError>,
     /// The series keeps its metric's name.
     pub(super) keeps_name: bool,
+}
+
+/// How a function reads a range; `None` from it leaves the series out.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Reads {
+    /// In order.
+    InOrder(Reducer),
+    /// From the whole window and the scalar arguments.
+    Window(WindowFunction),
+}
+
+/// A function of a window and of scalar arguments.
+pub(super) type WindowFunction = fn(&Window<'_>, &[f64]) -> Option<f64>;
+
+impl RangeFunction {
+    /// The function's value; `None` leaves the series out.
+    pub(super) fn evaluate(&self, window: &Window<'_>, arguments: &[f64]) -> Option<f64> {
+        match self.reads {
+            Reads::InOrder(reducer) => {
+                reducer.reduce(window.points.iter().copied(), (window.start, window.end), window.rules)
+            }
+            Reads::Window(function) => function(window, arguments),
+        }
+    }
 }
 
 /// The samples of one series in a range, and the range.
@@ -97,7 +122,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     sample("asinh", trigonometry::asinh),
     sample("atan", trigonometry::atan),
     sample("atanh", trigonometry::atanh),
-    range("avg_over_time", over_time::avg),
+    reduced("avg_over_time", Reducer::AvgOverTime),
     sample("ceil", math::ceil),
     range("changes", over_time::changes),
     sample("clamp", math::clamp),
@@ -105,18 +130,18 @@ pub(super) const FUNCTIONS: &[Function] = &[
     sample("clamp_min", math::clamp_min),
     sample("cos", trigonometry::cos),
     sample("cosh", trigonometry::cosh),
-    range("count_over_time", over_time::count),
+    reduced("count_over_time", Reducer::CountOverTime),
     calendar("day_of_month", calendar::day_of_month),
     calendar("day_of_week", calendar::day_of_week),
     calendar("day_of_year", calendar::day_of_year),
     calendar("days_in_month", calendar::days_in_month),
     sample("deg", trigonometry::deg),
-    range("delta", rate::delta),
+    reduced("delta", Reducer::Delta),
     range("deriv", regression::deriv),
     function(
         "double_exponential_smoothing",
         Body::Range(RangeFunction {
-            evaluate: regression::double_exponential_smoothing,
+            reads: Reads::Window(regression::double_exponential_smoothing),
             check: regression::check_factors,
             keeps_name: false,
         }),
@@ -133,17 +158,17 @@ pub(super) const FUNCTIONS: &[Function] = &[
     sample("histogram_sum", histogram::native),
     calendar("hour", calendar::hour),
     range("idelta", rate::idelta),
-    range("increase", rate::increase),
+    reduced("increase", Reducer::Increase),
     range("irate", rate::irate),
     form("label_join", Form::LabelJoin),
     form("label_replace", Form::LabelReplace),
-    named_range("last_over_time", over_time::last),
+    function_of_range("last_over_time", Reads::InOrder(Reducer::LastOverTime), true),
     sample("ln", math::ln),
     sample("log10", math::log10),
     sample("log2", math::log2),
     range("mad_over_time", over_time::mad).since(Release::V2_53).experimental_since(Release::V2_53),
-    range("max_over_time", over_time::max),
-    range("min_over_time", over_time::min),
+    reduced("max_over_time", Reducer::MaxOverTime),
+    reduced("min_over_time", Reducer::MinOverTime),
     calendar("minute", calendar::minute),
     calendar("month", calendar::month),
     form("pi", Form::Pi),
@@ -151,7 +176,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     range("present_over_time", over_time::present),
     range("quantile_over_time", over_time::quantile),
     sample("rad", trigonometry::rad),
-    range("rate", rate::rate),
+    reduced("rate", Reducer::Rate),
     range("resets", over_time::resets),
     sample("round", math::round),
     form("scalar", Form::Scalar),
@@ -167,7 +192,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     sample("sqrt", math::sqrt),
     range("stddev_over_time", over_time::stddev),
     range("stdvar_over_time", over_time::stdvar),
-    range("sum_over_time", over_time::sum),
+    reduced("sum_over_time", Reducer::SumOverTime),
     sample("tan", trigonometry::tan),
     sample("tanh", trigonometry::tanh),
     form("time", Form::Time),
@@ -213,12 +238,17 @@ const fn calendar(name: &'static str, evaluate: SampleFunction) -> Function {
     function(name, Body::Calendar(evaluate))
 }
 
-const fn range(name: &'static str, evaluate: fn(&Window<'_>, &[f64]) -> Option<f64>) -> Function {
-    function(name, Body::Range(RangeFunction { evaluate, check: accept, keeps_name: false }))
+const fn range(name: &'static str, function: WindowFunction) -> Function {
+    let reads = Reads::Window(function);
+    function_of_range(name, reads, false)
 }
 
-const fn named_range(name: &'static str, evaluate: fn(&Window<'_>, &[f64]) -> Option<f64>) -> Function {
-    function(name, Body::Range(RangeFunction { evaluate, check: accept, keeps_name: true }))
+const fn reduced(name: &'static str, reducer: Reducer) -> Function {
+    function_of_range(name, Reads::InOrder(reducer), false)
+}
+
+const fn function_of_range(name: &'static str, reads: Reads, keeps_name: bool) -> Function {
+    function(name, Body::Range(RangeFunction { reads, check: accept, keeps_name }))
 }
 
 const fn form(name: &'static str, form: Form) -> Function {
