@@ -60,16 +60,29 @@ impl Operator {
     }
 
     /// The value of an element that keeps `kept` where a filter lets it pass; `None` where it does not.
-    fn combine(self, left: f64, right: f64, kept: f64, returns_bool: bool) -> Option<f64> {
+    pub(super) fn combine(self, left: f64, right: f64, kept: f64, returns_bool: bool) -> Option<f64> {
         let value = self.apply(left, right);
         if !self.is_comparison() || returns_bool {
             return Some(value);
         }
         (value == 1.0).then_some(kept)
     }
+
+    /// The same of a vector's element and a scalar, which is on the left where they are `swapped`: a filter keeps the
+    /// element's value either way.
+    pub(super) fn with_scalar(
+        self,
+        element: f64,
+        scalar: f64,
+        swapped: bool,
+        returns_bool: bool,
+    ) -> Option<f64> {
+        let (left, right) = if swapped { (scalar, element) } else { (element, scalar) };
+        self.combine(left, right, element, returns_bool)
+    }
 }
 
-/// `vector op scalar`, or `scalar op vector` where it is `swapped`: a filter keeps the vector's value either way.
+/// `vector op scalar`, or `scalar op vector` where it is `swapped`.
 pub(super) fn with_scalar(
     evaluation: &mut Evaluation<'_>,
     operator: Operator,
@@ -78,15 +91,12 @@ pub(super) fn with_scalar(
     swapped: bool,
     returns_bool: bool,
 ) -> Result<Vec<Sample>, ExecutionError> {
-    vector.retain_mut(|sample| {
-        let (left, right) = if swapped { (scalar, sample.value) } else { (sample.value, scalar) };
-        match operator.combine(left, right, sample.value, returns_bool) {
-            Some(value) => {
-                sample.value = value;
-                true
-            }
-            None => false,
+    vector.retain_mut(|sample| match operator.with_scalar(sample.value, scalar, swapped, returns_bool) {
+        Some(value) => {
+            sample.value = value;
+            true
         }
+        None => false,
     });
     if operator.keeps_name(returns_bool, evaluation.rules) {
         return Ok(vector);
@@ -123,6 +133,11 @@ pub(super) enum Cardinality {
 }
 
 impl Matched {
+    /// The same of `map`ped sides.
+    pub(super) fn map(self, map: impl Fn(Vector) -> Vector) -> Self {
+        Matched { left: map(self.left), right: map(self.right), ..self }
+    }
+
     pub(super) fn evaluate(
         &mut self,
         evaluation: &mut Evaluation<'_>,
@@ -232,6 +247,11 @@ pub(super) enum SetOperator {
 }
 
 impl SetOperation {
+    /// The same of `map`ped sides.
+    pub(super) fn map(self, map: impl Fn(Vector) -> Vector) -> Self {
+        SetOperation { left: map(self.left), right: map(self.right), ..self }
+    }
+
     pub(super) fn evaluate(
         &mut self,
         evaluation: &mut Evaluation<'_>,

@@ -10,6 +10,7 @@ use crate::monitoring::labels::Labels;
 use crate::monitoring::series::Database;
 use crate::units::SimTime;
 use rustc_hash::FxHashMap;
+use std::ops::Deref;
 
 /// One evaluation of one query: where it reads, what it may see, and what it may reuse.
 pub(super) struct Evaluation<'a> {
@@ -27,15 +28,35 @@ pub(super) struct Evaluation<'a> {
     pub(super) points: &'a mut Vec<Point>,
 }
 
+/// The most scalar arguments that a function beside a vector or a range has.
+const ARGUMENTS_MAX: usize = 2;
+
+/// Scalar arguments at one instant.
+pub(super) struct Arguments {
+    values: [f64; ARGUMENTS_MAX],
+    count: usize,
+}
+
+impl Deref for Arguments {
+    type Target = [f64];
+
+    fn deref(&self) -> &[f64] {
+        &self.values[..self.count.min(ARGUMENTS_MAX)]
+    }
+}
+
 impl Evaluation<'_> {
     /// The number that `node` gives at `now`.
     pub(super) fn scalar(&mut self, node: &mut Scalar, now: i64) -> Result<f64, ExecutionError> {
         Ok(match node {
             Scalar::Number(number) => *number,
             Scalar::Time => now as f64 / 1000.0,
-            Scalar::Of(vector) => match self.vector(vector, now)?[..] {
-                [sample] => sample.value,
-                _ => f64::NAN,
+            Scalar::Of(vector) => match &mut **vector {
+                Vector::Single(single) => single.value(self, now)?.unwrap_or(f64::NAN),
+                vector => match self.vector(vector, now)?[..] {
+                    [sample] => sample.value,
+                    _ => f64::NAN,
+                },
             },
             Scalar::Negated(of) => -self.scalar(of, now)?,
             Scalar::Binary { operator, left, right } => {
@@ -73,7 +94,7 @@ impl Evaluation<'_> {
                 self.without_names(samples)
             }
             Vector::EachSample { function, of, arguments } => {
-                let arguments = self.scalars(arguments, now)?;
+                let arguments = self.arguments(arguments, now)?;
                 let mut samples = self.vector(of, now)?;
                 samples.retain_mut(|sample| match function(sample.value, &arguments) {
                     Some(value) => {
@@ -85,7 +106,7 @@ impl Evaluation<'_> {
                 self.without_names(samples)
             }
             Vector::EachRange { function, of, arguments } => {
-                let arguments = self.scalars(arguments, now)?;
+                let arguments = self.arguments(arguments, now)?;
                 let mut samples = Vec::new();
                 self.range(of, now, |window, labels| {
                     (function.check)(&arguments)?;
@@ -119,6 +140,12 @@ impl Evaluation<'_> {
             Vector::Aggregate(node) => node.evaluate(self, now),
             Vector::Matched(node) => node.evaluate(self, now),
             Vector::Set(node) => node.evaluate(self, now),
+            Vector::Fused(node) => node.evaluate(self, now),
+            Vector::FusedAggregate(node) => node.evaluate(self, now),
+            Vector::Single(node) => {
+                let value = node.value(self, now)?;
+                Ok(value.map(|value| Sample { labels: LabelsId::EMPTY, value }).into_iter().collect())
+            }
         }
     }
 
@@ -178,8 +205,13 @@ impl Evaluation<'_> {
         Ok(series)
     }
 
-    fn scalars(&mut self, nodes: &mut [Scalar], now: i64) -> Result<Vec<f64>, ExecutionError> {
-        nodes.iter_mut().map(|node| self.scalar(node, now)).collect()
+    /// The scalar arguments of a function.
+    pub(super) fn arguments(&mut self, nodes: &mut [Scalar], now: i64) -> Result<Arguments, ExecutionError> {
+        let mut arguments = Arguments { values: [f64::NAN; ARGUMENTS_MAX], count: nodes.len() };
+        for (value, node) in arguments.values.iter_mut().zip(nodes) {
+            *value = self.scalar(node, now)?;
+        }
+        Ok(arguments)
     }
 
     /// One element with these labels where nothing is present.

@@ -3,6 +3,7 @@
 use super::aggregation::{Aggregate, Aggregator};
 use super::binary::{Cardinality, Matched, Operator, SetOperation, SetOperator};
 use super::choice::Choice;
+use super::fold::Fold;
 use super::functions::histogram::{self, OfHistograms, Question};
 use super::functions::label::{LabelJoin, LabelReplace};
 use super::functions::sort::{Key, Sort};
@@ -279,14 +280,14 @@ impl<'s> Lowering<'s> {
     fn aggregate(&mut self, read: &AggregateExpr) -> Result<Vector, Problem> {
         let name = read.op.to_string();
         let aggregator = match read.op.id() {
-            token::T_SUM => Aggregator::Sum,
-            token::T_AVG => Aggregator::Avg,
-            token::T_MIN => Aggregator::Min,
-            token::T_MAX => Aggregator::Max,
-            token::T_COUNT => Aggregator::Count,
-            token::T_GROUP => Aggregator::Group,
-            token::T_STDDEV => Aggregator::Stddev,
-            token::T_STDVAR => Aggregator::Stdvar,
+            token::T_SUM => Aggregator::Fold(Fold::Sum),
+            token::T_AVG => Aggregator::Fold(Fold::Avg),
+            token::T_MIN => Aggregator::Fold(Fold::Min),
+            token::T_MAX => Aggregator::Fold(Fold::Max),
+            token::T_COUNT => Aggregator::Fold(Fold::Count),
+            token::T_GROUP => Aggregator::Fold(Fold::Group),
+            token::T_STDDEV => Aggregator::Fold(Fold::Stddev),
+            token::T_STDVAR => Aggregator::Fold(Fold::Stdvar),
             token::T_QUANTILE => Aggregator::Quantile(self.parameter(read, &name)?),
             token::T_COUNT_VALUES => Aggregator::CountValues(self.label_parameter(read, &name)?),
             token::T_TOPK => Aggregator::Choice(Choice::Topk, self.parameter(read, &name)?),

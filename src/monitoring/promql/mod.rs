@@ -16,7 +16,9 @@ mod duration;
 mod eval;
 mod explain;
 mod features;
+mod fold;
 mod functions;
+mod fused;
 mod lower;
 mod matcher;
 mod natural_order;
@@ -116,10 +118,27 @@ impl Query {
     /// # Errors
     /// What is no PromQL, has the wrong types, or is not supported: at its place in the text, with what would be right.
     pub fn compile(text: &str, options: QueryOptions) -> Result<Query, Problem> {
+        Query::with_plan(text, options, fused::fuse)
+    }
+
+    /// Compiles `text` for the interpreter alone, to hold fused operators against it: the answers are the same.
+    ///
+    /// # Errors
+    /// As [`Query::compile`].
+    #[doc(hidden)]
+    pub fn compile_interpreted(text: &str, options: QueryOptions) -> Result<Query, Problem> {
+        Query::with_plan(text, options, |plan| plan)
+    }
+
+    fn with_plan(
+        text: &str,
+        options: QueryOptions,
+        finish: impl FnOnce(Plan) -> Plan,
+    ) -> Result<Query, Problem> {
         let source = Source::new(text);
         let tree = parse::parse(&source, &options)?;
         let mut lowering = lower::Lowering::new(&source, options);
-        let plan = lowering.plan(&tree)?;
+        let plan = finish(lowering.plan(&tree)?);
         Ok(Query {
             text: text.to_owned(),
             options,

@@ -10,6 +10,7 @@ use super::functions::histogram::OfHistograms;
 use super::functions::label::{LabelJoin, LabelReplace};
 use super::functions::sort::Sort;
 use super::functions::{RangeFunction, SampleFunction};
+use super::fused::{FusedAggregate, Single, Source};
 use super::selector::{Selector, Shift};
 use super::value::{LabelTable, LabelsId, Memo};
 use crate::monitoring::labels::{Labels, METRIC_NAME};
@@ -82,6 +83,9 @@ pub(super) enum Vector {
     },
     Matched(Box<Matched>),
     Set(Box<SetOperation>),
+    Fused(Box<Source>),
+    FusedAggregate(Box<FusedAggregate>),
+    Single(Box<Single>),
 }
 
 /// What gives a range vector.
@@ -124,6 +128,11 @@ impl LabelRule {
     /// As [`LabelRule::drop`], but the metric's name stays unless it is listed.
     pub(super) fn drop_only(names: Vec<String>) -> Self {
         LabelRule { keeps: false, names, known: Memo::default() }
+    }
+
+    /// True where the rule keeps these labels and no other.
+    pub(super) fn keeps_only(&self, names: &[&str]) -> bool {
+        self.keeps && self.names == names
     }
 
     /// What the rule leaves of a label set.

@@ -4,7 +4,7 @@ use super::eval::Evaluation;
 use super::matcher::Matcher;
 use super::semantics::Semantics;
 use super::value::{ExecutionError, LabelTable, LabelsId, Point};
-use crate::monitoring::series::{Database, GroupId, Rows, is_absent, is_stale};
+use crate::monitoring::series::{Database, GroupId, Rows, is_absent, is_sample};
 use std::ops::Range;
 
 /// How far an instant selector looks back for a sample, milliseconds: Prometheus' `--query.lookback-delta`.
@@ -109,6 +109,7 @@ impl Selector {
     ///
     /// The latest sample at or before the instant counts unless it is too old or a marker: there is no falling back to
     /// an older one (promql/engine.go, `vectorSelectorSingle`). The series must be resolved.
+    #[inline]
     pub(super) fn instant(&self, evaluation: &Evaluation<'_>, now: i64, mut each: impl FnMut(Latest)) {
         let reference = self.shift.reference(now, evaluation.span);
         let oldest = first_inside(reference - LOOKBACK, evaluation.rules);
@@ -123,7 +124,7 @@ impl Selector {
                 let latest = (0..until).rev().find(|&row| !is_absent(rows.value(row, column)));
                 let Some(row) = latest else { continue };
                 let (t, value) = (rows.times[row], rows.value(row, column));
-                if t >= oldest && !is_stale(value) {
+                if t >= oldest && is_sample(value) {
                     each(Latest { series, labels, value, t });
                 }
             }
@@ -132,6 +133,7 @@ impl Selector {
 
     /// The rows of each target in the `range` milliseconds before the instant that `now` refers to. The series must be
     /// resolved.
+    #[inline]
     pub(super) fn windows<'s>(
         &'s self,
         evaluation: &Evaluation<'s>,
@@ -199,22 +201,21 @@ pub(super) struct TargetWindow<'s> {
 
 impl TargetWindow<'_> {
     /// The samples of one column. Markers are skipped and do not cut the window.
-    pub(super) fn samples(&self, column: usize) -> impl DoubleEndedIterator<Item = Point> + Clone {
-        self.inside.clone().filter_map(move |row| {
-            let value = self.rows.value(row, column);
-            // Both are NaN, and almost no sample is.
-            let no_sample = value.is_nan() && (is_stale(value) || is_absent(value));
-            (!no_sample).then(|| Point { t: self.rows.times[row], value })
-        })
+    #[inline]
+    pub(super) fn samples(&self, column: usize) -> impl Iterator<Item = Point> {
+        let rows = self.rows.column(self.inside.clone(), column);
+        rows.filter(|(_, value)| is_sample(*value)).map(|(t, value)| Point { t, value })
     }
 }
 
 /// The first instant inside a window that begins at `start`: windows are left-open since 3.0.
+#[inline]
 pub(super) fn first_inside(start: i64, rules: &Semantics) -> i64 {
     start + i64::from(rules.left_open)
 }
 
 /// How many rows were sampled at or before `reference`. Live queries ask for the newest, so the search begins there.
+#[inline]
 fn rows_until(rows: &Rows<'_>, reference: i64) -> usize {
     match rows.times.last() {
         Some(&last) if last > reference => rows.times.partition_point(|&t| t <= reference),

@@ -13,17 +13,25 @@ impl Compensated {
         Compensated { sum, compensation: 0.0 }
     }
 
-    pub(super) fn add(&mut self, term: f64) {
+    /// The sum with one more term.
+    #[inline]
+    pub(super) fn plus(self, term: f64) -> Self {
         let sum = self.sum + term;
-        if sum.is_infinite() {
+        let compensation = if sum.is_infinite() {
             // Nothing is left to compensate, and infinity minus infinity would make the term NaN.
-            self.compensation = 0.0;
+            0.0
         } else if self.sum.abs() >= term.abs() {
-            self.compensation += (self.sum - sum) + term;
+            self.compensation + ((self.sum - sum) + term)
         } else {
-            self.compensation += (term - sum) + self.sum;
-        }
-        self.sum = sum;
+            self.compensation + ((term - sum) + self.sum)
+        };
+        Compensated { sum, compensation }
+    }
+
+    /// Adds one more term.
+    #[inline]
+    pub(super) fn add(&mut self, term: f64) {
+        *self = self.plus(term);
     }
 
     /// The sum as it is known best.
@@ -108,7 +116,23 @@ pub(super) fn mean(
     compensated_sum: bool,
     over_time: bool,
 ) -> Option<f64> {
-    let mut mean = Mean::starting_at(values.next()?, compensated_sum, over_time);
+    let first = values.next()?;
+    let mut mean = Mean::starting_at(first, compensated_sum, over_time);
+    if compensated_sum {
+        // The usual case in a loop of its own: the sum stays finite.
+        let (mut sum, mut count, mut overflowing) = (Compensated::starting_at(first), 1_u32, None);
+        for value in values.by_ref() {
+            let next = sum.plus(value);
+            if next.sum.is_infinite() {
+                overflowing = Some(value);
+                break;
+            }
+            sum = next;
+            count += 1;
+        }
+        mean = Mean::Direct { sum, count: f64::from(count) };
+        overflowing.into_iter().for_each(|value| mean.add(value));
+    }
     values.for_each(|value| mean.add(value));
     Some(mean.total())
 }

@@ -33,15 +33,20 @@ pub(in super::super) struct OfHistograms {
     group: LabelRule,
     /// What is left on the answer: neither `le` nor the metric's name.
     answer: LabelRule,
-    /// The `le` of each label set, by its handle: outer `None` is not looked at yet, inner is not a number.
-    bounds: Vec<Option<Option<f64>>>,
+    bounds: Bounds,
+    /// Room for the buckets of the only histogram.
+    buckets: Vec<Bucket>,
 }
+
+/// The `le` of each label set, by its handle: outer `None` is not looked at yet, inner is not a number.
+#[derive(Clone, Debug, Default)]
+struct Bounds(Vec<Option<Option<f64>>>);
 
 /// A bucket: how many observations were at most its upper bound.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(in super::super) struct Bucket {
-    pub(in super::super) upper_bound: f64,
-    pub(in super::super) count: f64,
+struct Bucket {
+    upper_bound: f64,
+    count: f64,
 }
 
 impl OfHistograms {
@@ -52,8 +57,57 @@ impl OfHistograms {
             of,
             group: LabelRule::drop_only(vec![le.clone()]),
             answer: LabelRule::drop_only(vec![le, METRIC_NAME.to_owned()]),
-            bounds: Vec::new(),
+            bounds: Bounds::default(),
+            buckets: Vec::new(),
         }
+    }
+
+    /// The same of a `map`ped vector and parameters.
+    pub(in super::super) fn map(
+        self,
+        vector: impl FnOnce(Vector) -> Vector,
+        scalar: impl Fn(Scalar) -> Scalar,
+    ) -> Self {
+        let question = match self.question {
+            Question::Quantile(q) => Question::Quantile(scalar(q)),
+            Question::Fraction(lower, upper) => Question::Fraction(scalar(lower), scalar(upper)),
+        };
+        OfHistograms { question, of: vector(self.of), ..self }
+    }
+
+    /// True where the buckets are summed by `le` alone, so that there is one histogram at most.
+    pub(in super::super) fn is_of_one(&self) -> bool {
+        matches!(&self.of, Vector::FusedAggregate(buckets) if buckets.grouping().keeps_only(&[BUCKET_LABEL]))
+    }
+
+    /// The answer of the only histogram, where [`OfHistograms::is_of_one`].
+    pub(in super::super) fn single(
+        &mut self,
+        evaluation: &mut Evaluation<'_>,
+        now: i64,
+    ) -> Result<Option<f64>, ExecutionError> {
+        let parameters = self.parameters(evaluation, now)?;
+        let is_folded = match &mut self.of {
+            Vector::FusedAggregate(of) => of.fold(evaluation, now),
+            _ => false,
+        };
+        let (bounds, buckets) = (&mut self.bounds, &mut self.buckets);
+        buckets.clear();
+        let mut keep = |sample: Sample, table: &LabelTable| {
+            let upper_bound = bounds.of(sample.labels, table);
+            buckets.extend(upper_bound.map(|upper_bound| Bucket { upper_bound, count: sample.value }));
+        };
+        match &mut self.of {
+            Vector::FusedAggregate(of) if is_folded => {
+                of.folded().for_each(|sample| keep(sample, evaluation.table));
+            }
+            of => {
+                let samples = evaluation.vector(of, now)?;
+                samples.into_iter().for_each(|sample| keep(sample, evaluation.table));
+            }
+        }
+        let is_there = !buckets.is_empty();
+        Ok(is_there.then(|| self.question.answer(parameters, buckets, evaluation.rules)))
     }
 
     pub(in super::super) fn evaluate(
@@ -61,18 +115,13 @@ impl OfHistograms {
         evaluation: &mut Evaluation<'_>,
         now: i64,
     ) -> Result<Vec<Sample>, ExecutionError> {
-        let (a, b) = match &mut self.question {
-            Question::Quantile(q) => (evaluation.scalar(q, now)?, f64::NAN),
-            Question::Fraction(lower, upper) => {
-                (evaluation.scalar(lower, now)?, evaluation.scalar(upper, now)?)
-            }
-        };
+        let parameters = self.parameters(evaluation, now)?;
         let vector = evaluation.vector(&mut self.of, now)?;
         let mut histograms: Vec<(LabelsId, Vec<Bucket>)> = Vec::new();
         evaluation.marks.restart();
         for sample in &vector {
             // A sample whose `le` is no number is no bucket.
-            let Some(upper_bound) = self.upper_bound(sample.labels, evaluation.table) else { continue };
+            let Some(upper_bound) = self.bounds.of(sample.labels, evaluation.table) else { continue };
             let group = self.group.apply(sample.labels, evaluation.table);
             let at = evaluation.marks.get(group).unwrap_or_else(|| {
                 evaluation.marks.set(group, histograms.len());
@@ -84,20 +133,41 @@ impl OfHistograms {
         let mut answers = Vec::with_capacity(histograms.len());
         for (labels, mut buckets) in histograms {
             let labels = self.answer.apply(labels, evaluation.table);
-            let value = match self.question {
-                Question::Quantile(_) => bucket_quantile(a, &mut buckets, evaluation.rules),
-                Question::Fraction(..) => bucket_fraction(a, b, &mut buckets),
-            };
+            let value = self.question.answer(parameters, &mut buckets, evaluation.rules);
             answers.push(Sample { labels, value });
         }
         evaluation.unique(answers)
     }
 
-    fn upper_bound(&mut self, labels: LabelsId, table: &LabelTable) -> Option<f64> {
-        if self.bounds.len() <= labels.index() {
-            self.bounds.resize(labels.index() + 1, None);
+    fn parameters(
+        &mut self,
+        evaluation: &mut Evaluation<'_>,
+        now: i64,
+    ) -> Result<(f64, f64), ExecutionError> {
+        Ok(match &mut self.question {
+            Question::Quantile(q) => (evaluation.scalar(q, now)?, f64::NAN),
+            Question::Fraction(lower, upper) => {
+                (evaluation.scalar(lower, now)?, evaluation.scalar(upper, now)?)
+            }
+        })
+    }
+}
+
+impl Question {
+    fn answer(&self, (first, second): (f64, f64), buckets: &mut Vec<Bucket>, rules: &Semantics) -> f64 {
+        match self {
+            Question::Quantile(_) => bucket_quantile(first, buckets, rules),
+            Question::Fraction(..) => bucket_fraction(first, second, buckets),
         }
-        *self.bounds[labels.index()].get_or_insert_with(|| table.get(labels).get(BUCKET_LABEL).parse().ok())
+    }
+}
+
+impl Bounds {
+    fn of(&mut self, labels: LabelsId, table: &LabelTable) -> Option<f64> {
+        if self.0.len() <= labels.index() {
+            self.0.resize(labels.index() + 1, None);
+        }
+        *self.0[labels.index()].get_or_insert_with(|| table.get(labels).get(BUCKET_LABEL).parse().ok())
     }
 }
 

@@ -28,6 +28,11 @@ pub(in super::super) struct LabelJoin {
 }
 
 impl LabelReplace {
+    /// The same of a `map`ped vector.
+    pub(in super::super) fn map(self, map: impl FnOnce(Vector) -> Vector) -> Self {
+        LabelReplace { of: map(self.of), ..self }
+    }
+
     pub(in super::super) fn evaluate(
         &mut self,
         evaluation: &mut Evaluation<'_>,
@@ -55,6 +60,11 @@ impl LabelReplace {
 }
 
 impl LabelJoin {
+    /// The same of a `map`ped vector.
+    pub(in super::super) fn map(self, map: impl FnOnce(Vector) -> Vector) -> Self {
+        LabelJoin { of: map(self.of), ..self }
+    }
+
     pub(in super::super) fn evaluate(
         &mut self,
         evaluation: &mut Evaluation<'_>,

@@ -45,7 +45,8 @@ impl RangeFunction {
     pub(super) fn evaluate(&self, window: &Window<'_>, arguments: &[f64]) -> Option<f64> {
         match self.reads {
             Reads::InOrder(reducer) => {
-                reducer.reduce(window.points.iter().copied(), (window.start, window.end), window.rules)
+                let bounds = (window.start, window.end);
+                reducer.reduce(window.points.iter().copied(), bounds, window.rules, &mut None)
             }
             Reads::Window(function) => function(window, arguments),
         }

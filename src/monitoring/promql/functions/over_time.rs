@@ -119,9 +119,7 @@ mod tests {
 
     fn reduced(values: &[f64], reducer: Reducer) -> f64 {
         let points = values.iter().zip(0..).map(|(&value, i)| Point { t: i * 1000, value });
-        reducer
-            .reduce(points.collect::<Vec<_>>().into_iter(), (0, 9000), &Release::V3_5.semantics())
-            .expect("a value")
+        reducer.reduce(points, (0, 9000), &Release::V3_5.semantics(), &mut None).expect("a value")
     }
 
     fn over(values: &[f64], f: fn(&Window<'_>, &[f64]) -> Option<f64>, arguments: &[f64]) -> f64 {

@@ -4,62 +4,92 @@ use super::super::semantics::Semantics;
 use super::super::value::Point;
 use super::Window;
 
-/// The change between the first and the last sample of a range, and what it is multiplied with to reach the range's ends.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Extrapolated {
-    pub(super) amount: f64,
-    pub(super) factor: f64,
+/// Where the samples of a series lie in a range, and what depends on that alone: the series of one target mostly share it.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct Spacing {
+    /// Milliseconds since 1970.
+    first: i64,
+    last: i64,
+    /// How many distances of two samples there are.
+    distances: u32,
+    /// Seconds from the first to the last sample.
+    sampled: f64,
+    mean_distance: f64,
+    threshold: f64,
+    to_start: f64,
+    to_end: f64,
+    /// Seconds of the whole range.
+    range: f64,
 }
 
-/// The change between the first and the last sample, extrapolated to the whole range.
+impl Spacing {
+    fn new(first: i64, last: i64, distances: u32, (start, end): (i64, i64)) -> Self {
+        let sampled = seconds(last - first);
+        let mean_distance = sampled / f64::from(distances);
+        let threshold = mean_distance * 1.1;
+        let to_start = seconds(first - start);
+        let to_end = seconds(end - last);
+        let to_end = if to_end >= threshold { mean_distance / 2.0 } else { to_end };
+        let range = seconds(end - start);
+        Spacing { first, last, distances, sampled, mean_distance, threshold, to_start, to_end, range }
+    }
+}
+
+/// The change between the first and the last sample, extrapolated to the whole range, all of it or a second's.
 ///
 /// Samples rarely lie on the ends of a range. Where the gap at an end is no longer than 1.1 times the mean distance of
 /// samples, the series is taken to go on to the end; otherwise to go on for half that distance. A counter cannot have been
 /// below zero, so it is not continued to the left beyond where its slope would start from zero (promql/functions.go,
-/// `extrapolatedRate`).
+/// `extrapolatedRate`). `known` is the spacing of the series before in the same range, and becomes this one's.
+#[inline]
 pub(super) fn extrapolated(
-    samples: impl DoubleEndedIterator<Item = Point> + Clone,
-    is_counter: bool,
-    (start, end): (i64, i64),
+    mut samples: impl Iterator<Item = Point>,
+    (is_counter, is_rate): (bool, bool),
+    bounds: (i64, i64),
     rules: &Semantics,
-) -> Option<Extrapolated> {
-    let mut between = samples.clone();
-    let (first, last) = (between.next()?, between.next_back()?);
-    let mut amount = last.value - first.value;
-    let mut distances = 0_u32;
-    let mut before = first.value;
-    for Point { value, .. } in samples.skip(1) {
+    known: &mut Option<Spacing>,
+) -> Option<f64> {
+    let first = samples.next()?;
+    let (mut last, mut distances, mut lost) = (first, 0_u32, 0.0);
+    for point in samples {
         // What a counter had before a reset was counted too. A NaN compares false, so it is no reset.
-        if is_counter && value < before {
-            amount += before;
+        if point.value < last.value {
+            lost += last.value;
         }
-        before = value;
+        last = point;
         distances += 1;
     }
-    let sampled = seconds(last.t - first.t);
-    let mean_distance = sampled / f64::from(distances);
-    let threshold = mean_distance * 1.1;
-
-    let mut to_start = seconds(first.t - start);
+    if distances == 0 {
+        return None;
+    }
+    let spacing = match known {
+        Some(known) if (known.first, known.last, known.distances) == (first.t, last.t, distances) => known,
+        _ => known.insert(Spacing::new(first.t, last.t, distances, bounds)),
+    };
+    let mut change = last.value - first.value;
+    if is_counter {
+        change += lost;
+    }
+    let mut to_start = spacing.to_start;
     let zero_point =
-        (is_counter && amount > 0.0 && first.value >= 0.0).then(|| sampled * (first.value / amount));
+        (is_counter && change > 0.0 && first.value >= 0.0).then(|| spacing.sampled * (first.value / change));
     if rules.zero_point_first {
         to_start = to_start.min(zero_point.unwrap_or(f64::INFINITY));
     }
-    if to_start >= threshold {
-        to_start = mean_distance / 2.0;
+    if to_start >= spacing.threshold {
+        to_start = spacing.mean_distance / 2.0;
     }
     if !rules.zero_point_first {
         to_start = to_start.min(zero_point.unwrap_or(f64::INFINITY));
     }
-    let mut to_end = seconds(end - last.t);
-    if to_end >= threshold {
-        to_end = mean_distance / 2.0;
+    let mut factor = (spacing.sampled + to_start + spacing.to_end) / spacing.sampled;
+    if is_rate {
+        factor /= spacing.range;
     }
-    Some(Extrapolated { amount, factor: (sampled + to_start + to_end) / sampled })
+    Some(change * factor)
 }
 
-pub(super) fn seconds(ms: i64) -> f64 {
+fn seconds(ms: i64) -> f64 {
     ms as f64 / 1000.0
 }
 
@@ -88,7 +118,7 @@ mod tests {
     }
 
     fn over(of: &[(i64, f64)], range: i64, release: Release, reducer: Reducer) -> Option<f64> {
-        reducer.reduce(points(of).iter().copied(), (0, range * 1000), &release.semantics())
+        reducer.reduce(points(of).into_iter(), (0, range * 1000), &release.semantics(), &mut None)
     }
 
     fn look(of: &[(i64, f64)], f: fn(&Window<'_>, &[f64]) -> Option<f64>) -> Option<f64> {

@@ -3,7 +3,8 @@
 
 use super::super::semantics::Semantics;
 use super::super::value::Point;
-use super::{over_time, rate};
+use super::over_time;
+use super::rate::{self, Spacing};
 
 /// Such a function, by its name in PromQL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,33 +22,31 @@ pub(in super::super) enum Reducer {
 
 impl Reducer {
     /// The function's value for the samples of one series in a range from `start` to `end`, milliseconds since 1970; `None`
-    /// leaves the series out, as does a series without samples.
+    /// leaves the series out, as does a series without samples. `spacing` is `None` for the first series of a range, and
+    /// afterwards what the one before left.
+    #[inline]
     pub(in super::super) fn reduce(
         self,
-        samples: impl DoubleEndedIterator<Item = Point> + Clone,
+        samples: impl Iterator<Item = Point>,
         (start, end): (i64, i64),
         rules: &Semantics,
+        spacing: &mut Option<Spacing>,
     ) -> Option<f64> {
-        let values = samples.clone().map(|point| point.value);
+        let bounds = (start, end);
         match self {
-            Reducer::Rate => {
-                let increase = rate::extrapolated(samples, true, (start, end), rules)?;
-                Some(increase.amount * (increase.factor / rate::seconds(end - start)))
-            }
-            Reducer::Increase => {
-                let increase = rate::extrapolated(samples, true, (start, end), rules)?;
-                Some(increase.amount * increase.factor)
-            }
-            Reducer::Delta => {
-                let change = rate::extrapolated(samples, false, (start, end), rules)?;
-                Some(change.amount * change.factor)
-            }
-            Reducer::AvgOverTime => over_time::avg(values, rules),
-            Reducer::CountOverTime => over_time::count(values),
-            Reducer::LastOverTime => samples.last().map(|point| point.value),
-            Reducer::MaxOverTime => over_time::max(values),
-            Reducer::MinOverTime => over_time::min(values),
-            Reducer::SumOverTime => over_time::sum(values),
+            Reducer::Rate => rate::extrapolated(samples, (true, true), bounds, rules, spacing),
+            Reducer::Increase => rate::extrapolated(samples, (true, false), bounds, rules, spacing),
+            Reducer::Delta => rate::extrapolated(samples, (false, false), bounds, rules, spacing),
+            Reducer::AvgOverTime => over_time::avg(values(samples), rules),
+            Reducer::CountOverTime => over_time::count(values(samples)),
+            Reducer::LastOverTime => values(samples).last(),
+            Reducer::MaxOverTime => over_time::max(values(samples)),
+            Reducer::MinOverTime => over_time::min(values(samples)),
+            Reducer::SumOverTime => over_time::sum(values(samples)),
         }
     }
+}
+
+fn values(samples: impl Iterator<Item = Point>) -> impl Iterator<Item = f64> {
+    samples.map(|point| point.value)
 }
