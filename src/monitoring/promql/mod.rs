@@ -46,7 +46,7 @@ use crate::problem::{Place, Problem};
 use crate::units::{SimDuration, SimTime, UnixMillis};
 use eval::Evaluation;
 use place::Source;
-use plan::Plan;
+use plan::{Plan, Vector};
 use selector::Span;
 use value::{LabelTable, LabelsId, Marks, Point, Sample};
 
@@ -200,6 +200,10 @@ impl Query {
         let value = match plan {
             Plan::Text(text) => Value::String(text.clone()),
             Plan::Scalar(scalar) => Value::Scalar(evaluation.scalar(scalar, now)?),
+            Plan::Vector(Vector::Single(single)) => {
+                let value = single.value(&mut evaluation, now)?;
+                Value::Vector(value.map(|value| (Labels::default(), value)).into_iter().collect())
+            }
             Plan::Vector(vector) => {
                 let samples = evaluation.vector(vector, now)?;
                 Value::Vector(samples.into_iter().map(|sample| labelled(&self.table, sample)).collect())

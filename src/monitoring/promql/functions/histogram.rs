@@ -139,6 +139,15 @@ impl OfHistograms {
         evaluation.unique(answers)
     }
 
+    /// How much room the buffers have, for a test that they do not grow.
+    #[cfg(test)]
+    pub(in super::super) fn room(&self) -> usize {
+        match &self.of {
+            Vector::FusedAggregate(of) => of.room() + self.buckets.capacity() + self.bounds.0.capacity(),
+            _ => 0,
+        }
+    }
+
     fn parameters(
         &mut self,
         evaluation: &mut Evaluation<'_>,

@@ -115,6 +115,12 @@ impl FusedAggregate {
         Ok(folded.map(Folded::finish))
     }
 
+    /// How much room the buffers have, for a test that they do not grow.
+    #[cfg(test)]
+    pub(in super::super) fn room(&self) -> usize {
+        self.groups.capacity() + self.group_of.capacity() + self.folded.capacity() + self.present.capacity()
+    }
+
     fn regroup(&mut self, evaluation: &mut Evaluation<'_>) {
         self.groups.clear();
         self.group_of.clear();

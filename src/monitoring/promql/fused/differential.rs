@@ -266,3 +266,29 @@ fn hot_patterns_are_fused() {
         assert!(matches!(plan, Plan::Vector(Vector::Fused(_))), "{text}");
     }
 }
+
+/// What a hot pattern needs room for, it has after its first evaluation; the answer that it hands out is all that is
+/// allocated.
+#[test]
+fn buffers_do_not_grow() {
+    use super::super::plan::{Plan, Vector};
+    let mut world = World::new();
+    (0..3).for_each(|_| world.happens(&Event::Open));
+    let scrape = Event::Scrape { values: vec![[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]; 4], jitter: 0, late: 20 };
+    for text in [
+        "sum(x) or vector(0)",
+        "sum(rate(c_total[2m])) / sum(rate(c_total[2m] offset 1m))",
+        "histogram_quantile(0.95, sum by (le) (rate(b_bucket[2m])))",
+        "max(max_over_time(x[1m])) * 100",
+    ] {
+        let mut query = Query::compile(text, QueryOptions::default()).expect(text);
+        let mut rooms = (0..40).map(|_| {
+            world.happens(&scrape);
+            query.evaluate(&world.db, UnixMillis(world.now), SimTime::NEVER).expect(text);
+            let Plan::Vector(Vector::Single(single)) = &query.plan else { panic!("{text} is fused") };
+            (single.room(), query.table.len(), query.points.capacity())
+        });
+        let first = rooms.next();
+        assert!(rooms.all(|room| Some(room) == first), "{text}");
+    }
+}

@@ -114,4 +114,18 @@ impl Single {
             }
         })
     }
+
+    /// How much room the buffers have, for a test that they do not grow.
+    #[cfg(test)]
+    pub(super) fn room(&self) -> usize {
+        match self {
+            Single::Aggregate(node) => node.room(),
+            Single::OfHistogram(node) => node.room(),
+            Single::Of(_) => 0,
+            Single::EachSample { of, .. } | Single::WithScalar { of, .. } => of.room(),
+            Single::Matched { left, right, .. } | Single::Set { left, right, .. } => {
+                left.room() + right.room()
+            }
+        }
+    }
 }
