@@ -23,7 +23,7 @@ pub struct Exposed<'a> {
     pub columns: &'a [Labels],
     /// The labels of some of the targets that can be.
     pub targets: Vec<Labels>,
-    /// Labels of which `targets` hold examples only, such as `pod`; of every other label they hold all values.
+    /// Labels of which `columns` and `targets` hold examples only, such as `pod`; of every other label they hold all values.
     pub examples: &'a [&'a str],
 }
 
@@ -64,6 +64,13 @@ pub fn check(query: &Query, world: &[Exposed<'_>], release: MetricsRelease) -> R
         }
     }
     Ok(warnings)
+}
+
+/// Whether `query` reads any series of these targets.
+pub fn reads(query: &Query, exposed: &Exposed<'_>) -> bool {
+    let own: Vec<Labels> = OWN_SERIES.iter().map(|name| Labels::metric(name)).collect();
+    let world = std::slice::from_ref(exposed);
+    query.reads().iter().any(|read| some_series(&candidates(read, world, &own), read, |_| true))
 }
 
 /// A series that is right in name, with the targets that expose it.
@@ -142,7 +149,7 @@ fn values_of<'w>(label: &str, candidates: &[Candidate<'w>]) -> (Vec<&'w str>, bo
         let of_targets = candidate.world.targets.iter().map(|target| target.get(label));
         let all = std::iter::once(own).chain(of_targets.filter(|_| own.is_empty()));
         for value in all.filter(|value| !value.is_empty()) {
-            is_example |= own.is_empty() && candidate.world.examples.contains(&label);
+            is_example |= candidate.world.examples.contains(&label);
             if !values.contains(&value) {
                 values.push(value);
             }

@@ -1,5 +1,6 @@
 //! `[monitoring]`: the Prometheus that watches the service.
 
+use super::dcgm::DcgmSpec;
 use super::promql::Release;
 use crate::problem::Problem;
 use crate::random::distribution::Seconds;
@@ -32,6 +33,8 @@ pub struct MonitoringSpec {
     pub query_latency: Seconds,
     /// The vLLM release whose metric names are exposed, where it is not the engine's own.
     pub metrics_version: Option<String>,
+    /// `[monitoring.dcgm]`: the exporter of the GPUs.
+    pub dcgm: DcgmSpec,
 }
 
 /// When a terminating pod leaves service discovery.
@@ -57,6 +60,7 @@ impl Default for MonitoringSpec {
             discovery_interval: Seconds(SimDuration::from_secs(5)),
             query_latency: Seconds(SimDuration::from_millis(50)),
             metrics_version: None,
+            dcgm: DcgmSpec::default(),
         }
     }
 }
@@ -94,7 +98,7 @@ impl MonitoringSpec {
                 return Err(Problem::key(key, "the interval is below a millisecond").help("such as \"5s\""));
             }
         }
-        Ok(())
+        self.dcgm.check().map_err(|problem| problem.under("dcgm"))
     }
 
     /// `scrape_timeout`, which Prometheus bounds by the interval.
@@ -115,6 +119,7 @@ mod tests {
             ("scrape_duration = '11s'", "scrape_duration"),
             ("scrape_interval = '1s'\nscrape_duration = '2s'", "scrape_duration"),
             ("discovery_interval = 0", "discovery_interval"),
+            ("[dcgm]\nsample_period = 0", "dcgm.sample_period"),
         ] {
             let spec: MonitoringSpec = toml::from_str(text).expect(text);
             assert!(spec.check().expect_err(text).to_string().starts_with(key), "{text}");

@@ -3,17 +3,17 @@
 use super::experiment::Bill;
 use super::input_error::InputError;
 use super::policy::Rule;
+use super::sensor::Targets;
 use super::source_text::SourceText;
 use super::world::Scenario;
-use crate::autoscaling::keda::{Annotations, KedaOperator, PrometheusTrigger, ScaledObjectSpec, validate};
-use crate::monitoring::kube_state_metrics;
-use crate::monitoring::never_match::{self, Exposed};
-use crate::monitoring::promql::{Query, QueryOptions, Read};
+use crate::autoscaling::keda::{
+    Annotations, KedaOperator, ObjectNames, PrometheusTrigger, ScaledObjectSpec, Scaler, validate,
+};
+use crate::monitoring::promql::{Query, QueryOptions};
 use crate::monitoring::series::Retention;
 use crate::monitoring::vllm_metrics::{MetricsRelease, Schema};
 use crate::problem::Problem;
 use crate::serving::engine::{EngineTiming, Stats};
-use crate::serving::nodes::Nodes;
 use crate::simulation::{
     Autoscaling, EngineSetup, KedaSetup, MonitoringSetup, RequestPath, ServingSetup, Setup, Target,
 };
@@ -38,11 +38,10 @@ impl Scenario {
         };
         let mut warnings = self.model.warnings.clone();
         let schema = self.schema()?;
-        let autoscaling = self.autoscaling(&target, &schema, &mut warnings)?;
-        let retention = match &autoscaling {
-            Autoscaling::Static => Retention::Window(SimDuration::ZERO),
-            Autoscaling::Keda(keda) => retention(&keda.queries),
-        };
+        let targets = Targets::new(self, &target, schema.columns(), self.metrics_release()?);
+        let autoscaling = self.autoscaling(&target, &targets, &mut warnings)?;
+        let queries = autoscaling.queries();
+        let (retention, exporters) = (retention(&queries), targets.read_by(&queries));
         let step_time = self.model.step_time(&self.engine);
         let path = &self.model.request_path;
         Ok(Setup {
@@ -73,7 +72,8 @@ impl Scenario {
                 router: self.serving.router,
                 gateway: self.serving.gateway,
             },
-            monitoring: MonitoringSetup { spec: self.monitoring.clone(), retention, schema },
+            monitoring: MonitoringSetup { spec: self.monitoring.clone(), retention, schema, exporters },
+            wva: None,
             autoscaling,
             warnings,
         })
@@ -125,12 +125,10 @@ impl Scenario {
     }
 
     /// What a careful colleague would say about scaling to zero.
-    fn zero_warning(spec: &ScaledObjectSpec, queries: &[Query]) -> Option<String> {
+    fn zero_warning(spec: &ScaledObjectSpec, queries: &[Option<Query>], targets: &Targets) -> Option<String> {
         let smallest = spec.idle_replica_count.map_or(spec.min_replicas(), Replicas);
-        let from_pods = |query: &Query| {
-            let metric = |read: &Read| read.metric().is_some_and(|metric| metric.starts_with("vllm:"));
-            !query.reads().is_empty() && query.reads().iter().all(metric)
-        };
+        let from_pods =
+            |query: &Option<Query>| query.as_ref().is_some_and(|query| targets.only_pods_expose(query));
         (smallest == Replicas::ZERO && queries.iter().all(from_pods)).then(|| {
             "at zero replicas nothing scales up again: every trigger reads metrics that only a running pod exposes"
                 .to_owned()
@@ -151,32 +149,38 @@ impl Scenario {
     fn autoscaling(
         &self,
         target: &Target,
-        schema: &Schema,
+        targets: &Targets,
         warnings: &mut Vec<String>,
     ) -> Result<Autoscaling, InputError> {
-        let Rule::ScaledObject(spec) = &self.policy.rule else { return Ok(Autoscaling::Static) };
+        let spec = match &self.policy.rule {
+            Rule::Static(_) => return Ok(Autoscaling::Static),
+            Rule::Schedule(schedule) => return Ok(Autoscaling::Schedule(schedule.clone())),
+            Rule::ScaledObject(spec) => spec,
+        };
         let annotations =
             Annotations::of(&self.policy.annotations).map_err(|problem| self.policy.locate(problem))?;
-        let operator = KedaOperator::new(
-            self.policy.object_name(),
-            spec,
-            annotations,
-            self.keda,
-            &self.hpa,
-            SimTime::ZERO,
-        );
+        let names = ObjectNames {
+            namespace: target.namespace.clone(),
+            name: self.policy.object_name().to_owned(),
+            deployment: target.deployment.clone(),
+        };
+        let operator =
+            KedaOperator::new(names, spec, annotations, self.keda, &self.hpa, SimTime::ZERO, self.start);
         // What the checks of the policy let through, the operator takes.
         let operator = operator.map_err(|problems| {
             let first =
                 problems.into_iter().next().unwrap_or_else(|| Problem::whole("KEDA refuses this policy"));
             self.policy.locate(first)
         })?;
-        warnings.extend(validate::warnings(spec));
+        warnings.extend(validate::warnings(spec, annotations, self.keda, self.start));
         let mut queries = Vec::new();
-        for (index, trigger) in operator.triggers().iter().enumerate() {
-            queries.push(self.query(index, trigger, target, schema, warnings)?);
+        for (index, scaler) in operator.scalers().iter().enumerate() {
+            queries.push(match scaler {
+                Scaler::Prometheus(trigger) => Some(self.query(index, trigger, target, targets, warnings)?),
+                Scaler::Cron(_) => None,
+            });
         }
-        warnings.extend(Self::zero_warning(spec, &queries));
+        warnings.extend(Self::zero_warning(spec, &queries, targets));
         Ok(Autoscaling::Keda(Box::new(KedaSetup {
             polling_interval: spec.polling_interval(),
             query_latency: self.monitoring.query_latency.duration(),
@@ -191,7 +195,7 @@ impl Scenario {
         index: usize,
         trigger: &PrometheusTrigger,
         target: &Target,
-        schema: &Schema,
+        targets: &Targets,
         warnings: &mut Vec<String>,
     ) -> Result<Query, InputError> {
         let at = |problem: Problem| self.policy.locate_metadata(index, QUERY, problem);
@@ -210,21 +214,7 @@ impl Scenario {
             .help(format!("the workload is in {:?}", target.namespace));
             return Err(self.policy.locate_metadata(index, "namespace", problem));
         }
-        let deployment = kube_state_metrics::columns(&target.namespace, &target.deployment);
-        let pods = never_match::example_pod_names(&target.deployment);
-        let world = [
-            Exposed {
-                columns: schema.columns(),
-                targets: pods.iter().map(|pod| target.labels_of(pod, 0, &Nodes::name(0))).collect(),
-                examples: &["pod", "instance", "node"],
-            },
-            Exposed {
-                columns: &deployment,
-                targets: vec![kube_state_metrics::target_labels()],
-                examples: &[],
-            },
-        ];
-        let findings = never_match::check(&query, &world, self.metrics_release()?).map_err(at)?;
+        let findings = targets.check(&query).map_err(at)?;
         warnings
             .extend(findings.into_iter().map(|warning| format!("trigger s{index}-prometheus: {warning}")));
         Ok(query)
@@ -245,8 +235,8 @@ impl Scenario {
 }
 
 /// As long as any query looks back; all of it where a query fixes an instant.
-fn retention(queries: &[Query]) -> Retention {
-    match queries.iter().map(Query::look_behind).max().unwrap_or_default() {
+fn retention(queries: &[&Query]) -> Retention {
+    match queries.iter().map(|query| query.look_behind()).max().unwrap_or_default() {
         longest if longest > SimDuration::from_secs(400 * 24 * 3600 / 4) => Retention::All,
         // One minute more, for the second that KEDA cuts off and markers that come late.
         longest => Retention::Window(longest + SimDuration::from_secs(60)),

@@ -17,6 +17,7 @@
 mod assertion;
 mod build;
 mod data_file;
+mod demand;
 mod document;
 mod draft;
 mod experiment;
@@ -25,6 +26,7 @@ mod input_error;
 mod manifest;
 mod model;
 mod policy;
+mod sensor;
 mod set;
 mod shipped;
 mod source_text;
@@ -37,6 +39,7 @@ mod world;
 mod yaml_text;
 
 pub use assertion::{Assertion, Outcome};
+pub use demand::{Demand, Need};
 pub use draft::{Draft, Inputs};
 pub use experiment::{Bill, Cost, Gate, GateOf, Keda, Measure, Serving, SloTargets, Target};
 pub use input_error::InputError;

@@ -20,6 +20,7 @@ use crate::autoscaling::keda::{Annotations, KedaVersion, ScaledObjectSpec, valid
 use crate::manifests::{ANNOTATION_NAME, ANNOTATION_SUMMARY, Manifest, ScaleTargetRef, to_yaml};
 use crate::nearest::suggestion;
 use crate::problem::{Place, Problem};
+use crate::simulation::Schedule;
 use crate::units::Replicas;
 use indexmap::IndexMap;
 use serde::Deserialize;
@@ -29,6 +30,9 @@ use std::sync::Arc;
 /// The most replicas that anybody may ask for: far above any GPU fleet, low enough that a typing mistake ends in a
 /// message and not in a full memory.
 const REPLICAS_MAX: i32 = 10_000;
+
+/// The keys of a policy that say what it does.
+const RULES: [&str; 3] = ["replicas", "schedule", "scaled_object"];
 
 /// A policy, checked, with its variables replaced.
 #[derive(Clone, Debug)]
@@ -53,6 +57,8 @@ pub struct Policy {
 pub enum Rule {
     /// So many replicas at all times: `static:N`.
     Static(Replicas),
+    /// So many replicas by the clock: `[[schedule]]`.
+    Schedule(Schedule),
     /// KEDA and an HPA.
     ScaledObject(Box<ScaledObjectSpec>),
 }
@@ -89,6 +95,7 @@ struct File {
     #[serde(default)]
     annotations: IndexMap<String, String>,
     replicas: Option<i32>,
+    schedule: Option<Schedule>,
     scaled_object: Option<ScaledObjectSpec>,
     #[serde(default, rename = "tune")]
     _tune: Option<IgnoredAny>,
@@ -179,23 +186,23 @@ impl Document {
         let at_key = |key: &str, problem: Problem| {
             self.node.locate(Problem { place: Place::Key(key.into()), ..problem })
         };
-        let rule = match (file.replicas, file.scaled_object) {
-            (Some(replicas), None) => {
-                if !(0..=REPLICAS_MAX).contains(&replicas) {
-                    let problem = Problem::whole(format!("{replicas} is not a number of replicas"));
-                    return Err(at_key("replicas", problem.help(format!("from 0 to {REPLICAS_MAX}"))));
-                }
-                Rule::Static(Replicas(replicas))
+        self.refuse_two_rules()?;
+        let rule = if let Some(replicas) = file.replicas {
+            if !(0..=REPLICAS_MAX).contains(&replicas) {
+                let problem = Problem::whole(format!("{replicas} is not a number of replicas"));
+                return Err(at_key("replicas", problem.help(format!("from 0 to {REPLICAS_MAX}"))));
             }
-            (None, Some(spec)) => Rule::ScaledObject(Box::new(self.resolve_spec(spec, target)?)),
-            (Some(_), Some(_)) => {
-                let problem = Problem::whole("a policy has either `replicas` or `scaled_object`, not both");
-                return Err(at_key("replicas", problem));
-            }
-            (None, None) => {
-                let problem = Problem::whole("this policy has no `[scaled_object]`");
-                return Err(at_key("", problem.help("or `replicas = 3` for a fixed number of replicas")));
-            }
+            Rule::Static(Replicas(replicas))
+        } else if let Some(schedule) = file.schedule {
+            schedule
+                .check(Replicas(REPLICAS_MAX))
+                .map_err(|problem| self.node.locate(problem.under("schedule")))?;
+            Rule::Schedule(schedule)
+        } else if let Some(spec) = file.scaled_object {
+            Rule::ScaledObject(Box::new(self.resolve_spec(spec, target)?))
+        } else {
+            let problem = Problem::whole("this policy has no `[scaled_object]`");
+            return Err(at_key("", problem.help("or `replicas = 3` for a fixed number of replicas")));
         };
         let tune = match self.node.get("tune") {
             Some(tune) => Axis::read_all(tune)?,
@@ -217,6 +224,14 @@ impl Document {
         })
     }
 
+    /// One key says what the policy does.
+    fn refuse_two_rules(&self) -> Result<(), InputError> {
+        let mut given = RULES.into_iter().filter(|rule| self.node.get(rule).is_some());
+        let (Some(first), Some(second)) = (given.next(), given.next()) else { return Ok(()) };
+        let problem = Problem::key(first, format!("a policy has either `{first}` or `{second}`, not both"));
+        Err(self.node.locate(problem.help("remove one of them")))
+    }
+
     fn resolve_spec(
         &self,
         mut spec: ScaledObjectSpec,
@@ -234,6 +249,17 @@ impl Document {
             }
         }
         Ok(spec)
+    }
+}
+
+impl Rule {
+    /// The sizes between which it moves.
+    pub fn range(&self) -> (Replicas, Replicas) {
+        match self {
+            Rule::Static(replicas) => (*replicas, *replicas),
+            Rule::Schedule(schedule) => schedule.range(),
+            Rule::ScaledObject(spec) => (spec.min_replicas(), spec.hpa_max_replicas()),
+        }
     }
 }
 
@@ -283,7 +309,7 @@ impl Policy {
     pub fn scaled_object(&self) -> Option<&ScaledObjectSpec> {
         match &self.rule {
             Rule::ScaledObject(spec) => Some(spec),
-            Rule::Static(_) => None,
+            _ => None,
         }
     }
 

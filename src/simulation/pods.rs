@@ -190,6 +190,7 @@ impl World<'_> {
         if self.fleet.nodes_followed == Some(self.now) {
             self.fleet.nodes_followed = None;
             self.fleet.nodes.advance(self.now);
+            self.follow_exporters_of_nodes();
             self.place_pods();
         }
     }

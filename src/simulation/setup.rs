@@ -1,6 +1,7 @@
 //! Everything a run needs, checked: what `scenario` makes of the user's files.
 
-use super::control::Autoscaling;
+use super::control::{Autoscaling, WvaSetup};
+use super::exporters::Exporters;
 use crate::monitoring::MonitoringSpec;
 use crate::monitoring::series::Retention;
 use crate::monitoring::vllm_metrics::Schema;
@@ -37,6 +38,8 @@ pub struct Setup {
     pub serving: ServingSetup,
     /// The sensor.
     pub monitoring: MonitoringSetup,
+    /// Says what it wants as a metric; the controller may follow it.
+    pub wva: Option<WvaSetup>,
     /// The controller.
     pub autoscaling: Autoscaling,
     /// What was already worth saying when the files were read.
@@ -62,6 +65,8 @@ pub struct MonitoringSetup {
     pub retention: Retention,
     /// What a pod's `/metrics` page holds.
     pub schema: Schema,
+    /// The exporters that somebody reads.
+    pub exporters: Exporters,
 }
 
 /// The plant's settings.

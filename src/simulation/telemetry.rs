@@ -1,25 +1,30 @@
 //! What Prometheus sees: pods come into discovery and leave it, and are scraped in between.
 
 use super::checkers;
+use super::control::Wva;
 use super::event::Event;
+use super::exporters::Exporters;
+use super::gpu_readings::GpuReadings;
 use super::setup::{MonitoringSetup, Target};
 use super::world::World;
+use crate::autoscaling::instant_query::{Answer, Element};
 use crate::autoscaling::keda::QueryOutcome;
 use crate::monitoring::Discovery;
+use crate::monitoring::dcgm::DcgmSpec;
 use crate::monitoring::kube_state_metrics::{self, DeploymentStatus};
-use crate::monitoring::labels::Labels;
+use crate::monitoring::labels::{Labels, METRIC_NAME};
 use crate::monitoring::promql::{Query, Value};
 use crate::monitoring::scrape::{Prometheus, Scraped, TargetId};
 use crate::monitoring::vllm_metrics::Schema;
 use crate::random::Streams;
-use crate::serving::engine::Engine;
-use crate::serving::nodes::Nodes;
+use crate::serving::engine::{Engine, EngineCore};
+use crate::serving::nodes::{NodeId, Nodes};
 use crate::units::{SimTime, UnixMillis};
 use rustc_hash::FxHashMap;
 
 /// Prometheus, and who its targets are.
 pub(super) struct Sensor {
-    prometheus: Prometheus,
+    pub(super) prometheus: Prometheus,
     /// The wall clock at t = 0.
     epoch: UnixMillis,
     discovery: Discovery,
@@ -32,12 +37,22 @@ pub(super) struct Sensor {
     pods: FxHashMap<u32, TargetId>,
     /// Kept for its allocation.
     page: Vec<f64>,
+    pub(super) exporters: Exporters,
+    pub(super) dcgm: DcgmSpec,
+    /// Where somebody reads them.
+    pub(super) gpu_readings: Option<GpuReadings>,
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Owner {
+/// Whose page a target's is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
     KubeStateMetrics,
+    /// By creation ordinal.
     Pod(u32),
+    Epp,
+    Router,
+    Dcgm(NodeId),
+    Wva,
 }
 
 impl Sensor {
@@ -52,6 +67,17 @@ impl Sensor {
             owners: Vec::new(),
             pods: FxHashMap::default(),
             page: Vec::new(),
+            exporters: setup.exporters,
+            dcgm: setup.spec.dcgm,
+            gpu_readings: None,
+        }
+    }
+
+    /// An exporter is gone at `now`.
+    pub(super) fn forget_exporter(&mut self, now: SimTime, owner: Owner) {
+        // The youngest target of the owner is the one that is there.
+        if let Some(target) = self.owners.iter().rposition(|other| *other == owner) {
+            self.prometheus.forget(now, TargetId(target as u32));
         }
     }
 
@@ -66,6 +92,28 @@ impl Sensor {
             Ok(Value::Scalar(_) | Value::String(_)) => QueryOutcome::ScalarOrString,
             Err(error) => QueryOutcome::Error(error.to_string()),
         }
+    }
+
+    /// Asks Prometheus a query at `now`, to the millisecond, for a value a pod.
+    pub(super) fn answer(&self, query: &mut Query, now: SimTime) -> Answer {
+        match query.evaluate(self.prometheus.database(), self.epoch.at(now), now) {
+            Ok(Value::Vector(elements)) => {
+                let element =
+                    |(labels, value): (Labels, f64)| Element { pod: labels.get("pod").to_owned(), value };
+                Answer::Vector(elements.into_iter().map(element).collect())
+            }
+            Ok(Value::Scalar(value)) => Answer::Scalar(value),
+            Ok(Value::Matrix(_) | Value::String(_)) => Answer::Other,
+            Err(error) => Answer::Error(error.to_string()),
+        }
+    }
+
+    /// The first sample of a family on an engine's own page, as it is now.
+    pub(super) fn read_page(&self, engine: &EngineCore, family: &str) -> Option<f64> {
+        let column = self.schema.columns().iter().position(|labels| labels.get(METRIC_NAME) == family)?;
+        let mut page = Vec::new();
+        self.schema.fill(engine.stats(), self.epoch, &mut page);
+        page.get(column).copied()
     }
 }
 
@@ -100,7 +148,7 @@ impl World<'_> {
         self.sensor.target.labels_of(&pod.name, ordinal, &node)
     }
 
-    fn follow_target(&mut self, id: TargetId, owner: Owner) {
+    pub(super) fn follow_target(&mut self, id: TargetId, owner: Owner) {
         debug_assert_eq!(id.0 as usize, self.sensor.owners.len());
         self.sensor.owners.push(owner);
         if let Owner::Pod(ordinal) = owner {
@@ -159,6 +207,25 @@ impl World<'_> {
                     None => sensor.prometheus.scrape(id, now, Scraped::Refused),
                 }
             }
+            Owner::Epp => {
+                let page = sensor.exporters.epp_page(&self.fleet, &self.ingress);
+                sensor.prometheus.scrape(id, now, Scraped::Series(page.series()));
+            }
+            Owner::Router => {
+                let page = sensor.exporters.router_page(&self.fleet, &self.ingress);
+                sensor.prometheus.scrape(id, now, Scraped::Series(page.series()));
+            }
+            Owner::Wva => {
+                let desired = self.wva.as_ref().and_then(Wva::exported);
+                let current = self.fleet.deployment.status_replicas();
+                let page =
+                    sensor.exporters.wva.as_ref().map(|wva| wva.page(desired, current)).unwrap_or_default();
+                sensor.prometheus.scrape(id, now, Scraped::Series(page.series()));
+            }
+            Owner::Dcgm(node) => match sensor.dcgm_page(node, &self.fleet) {
+                Some(page) => sensor.prometheus.scrape(id, now, Scraped::Series(page.series())),
+                None => sensor.prometheus.scrape(id, now, Scraped::Refused),
+            },
         }
         if let Some(at) = sensor.prometheus.next_scrape(id) {
             self.queue.push(at, Event::Scrape(target));
@@ -177,17 +244,24 @@ impl Target {
     /// The labels that Prometheus gives to all series of a pod, as a ServiceMonitor or PodMonitor of the Prometheus
     /// Operator relabels them.
     pub fn labels_of(&self, pod: &str, ordinal: u32, node: &str) -> Labels {
-        // Pod addresses of one /16, in order of creation.
-        let instance = format!("10.128.{}.{}:8080", ordinal / 250 % 256, ordinal % 250 + 2);
+        let instance = Target::address_of(ordinal);
         Labels::new([
             ("namespace", self.namespace.as_str()),
             ("pod", pod),
-            ("container", "kserve-container"),
+            ("container", Target::CONTAINER),
             ("service", &self.deployment),
             ("job", &self.deployment),
             ("endpoint", "metrics"),
             ("instance", &instance),
             ("node", node),
         ])
+    }
+
+    /// The name of a pod's container.
+    pub const CONTAINER: &'static str = "kserve-container";
+
+    /// Where the pod with this ordinal listens. Pods have addresses of one /16, in order of creation.
+    pub fn address_of(ordinal: u32) -> String {
+        format!("10.128.{}.{}:8080", ordinal / 250 % 256, ordinal % 250 + 2)
     }
 }

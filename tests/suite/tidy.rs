@@ -26,7 +26,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "workload::Segment",
         ],
     ),
-    ("monitoring", &["units", "problem", "nearest", "histogram", "random", "serving::engine"]),
+    (
+        "monitoring",
+        &["units", "problem", "nearest", "histogram", "random", "serving::engine", "serving::ingress_stats"],
+    ),
     ("autoscaling", LEAVES),
     ("manifests", &["units", "problem", "autoscaling"]),
     (

@@ -5,6 +5,7 @@
 //! any other; 3 ms to the engine, 2 ms back, and 4 ms more for the first step after idle. The trace ends the run.
 
 mod control;
+mod exporters;
 mod fleet;
 mod requests;
 mod sensor;
