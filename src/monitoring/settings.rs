@@ -1,8 +1,8 @@
 //! `[monitoring]`: the Prometheus that watches the service.
 
 use super::dcgm::DcgmSpec;
-use super::promql::Release;
-use crate::problem::Problem;
+use super::promql::{Features, QueryOptions, Release};
+use crate::problem::{Place, Problem};
 use crate::random::distribution::Seconds;
 use crate::units::SimDuration;
 use serde::Deserialize;
@@ -15,6 +15,9 @@ pub struct MonitoringSpec {
     /// The Prometheus whose semantics hold: `"3.5"` when left out.
     #[serde(deserialize_with = "release")]
     pub prometheus: Release,
+    /// What `--enable-feature` turns on of PromQL: `"promql-experimental-functions"`, `"promql-duration-expr"`. Nothing when
+    /// left out.
+    pub enable_features: Vec<String>,
     /// Between two scrapes of a target; 30 s when left out, as the Prometheus Operator and OpenShift set it.
     pub scrape_interval: Seconds,
     /// `scrape_timeout`: a scrape that takes longer fails; Prometheus' 10 s when left out, and never above the interval.
@@ -52,6 +55,7 @@ impl Default for MonitoringSpec {
     fn default() -> Self {
         MonitoringSpec {
             prometheus: Release::default(),
+            enable_features: Vec::new(),
             scrape_interval: Seconds(SimDuration::from_secs(30)),
             scrape_timeout: Seconds(SimDuration::from_secs(10)),
             scrape_duration: Seconds(SimDuration::from_millis(20)),
@@ -80,7 +84,7 @@ impl MonitoringSpec {
     /// Refuses what cannot be, with keys relative to `monitoring`.
     ///
     /// # Errors
-    /// Intervals of (almost) zero, or a scrape that never finishes in time.
+    /// Intervals of (almost) zero, a scrape that never finishes in time, or a feature that this release does not have.
     pub fn check(&self) -> Result<(), Problem> {
         if self.scrape_interval.duration() < SCRAPE_INTERVAL_MIN {
             let problem = Problem::key("scrape_interval", "Prometheus cannot scrape that often");
@@ -98,7 +102,22 @@ impl MonitoringSpec {
                 return Err(Problem::key(key, "the interval is below a millisecond").help("such as \"5s\""));
             }
         }
+        self.features()
+            .map_err(|problem| Problem { place: Place::Key("enable_features".to_owned()), ..problem })?;
         self.dcgm.check().map_err(|problem| problem.under("dcgm"))
+    }
+
+    /// What queries to this Prometheus mean beside their texts; [`MonitoringSpec::check`] has refused features that are none.
+    pub fn query_options(&self) -> QueryOptions {
+        QueryOptions {
+            release: self.prometheus,
+            evaluation_interval: self.evaluation_interval.duration(),
+            features: self.features().unwrap_or_default(),
+        }
+    }
+
+    fn features(&self) -> Result<Features, Problem> {
+        Features::named(self.enable_features.iter().map(String::as_str), self.prometheus)
     }
 
     /// `scrape_timeout`, which Prometheus bounds by the interval.
@@ -119,11 +138,16 @@ mod tests {
             ("scrape_duration = '11s'", "scrape_duration"),
             ("scrape_interval = '1s'\nscrape_duration = '2s'", "scrape_duration"),
             ("discovery_interval = 0", "discovery_interval"),
+            ("enable_features = ['exemplar-storage']", "enable_features"),
+            ("enable_features = ['promql-duration-expr']\nprometheus = '2.53'", "enable_features"),
             ("[dcgm]\nsample_period = 0", "dcgm.sample_period"),
         ] {
             let spec: MonitoringSpec = toml::from_str(text).expect(text);
             assert!(spec.check().expect_err(text).to_string().starts_with(key), "{text}");
         }
         assert!(toml::from_str::<MonitoringSpec>("scrape = '1s'").is_err());
+        let text = "enable_features = ['promql-experimental-functions']";
+        let spec: MonitoringSpec = toml::from_str(text).expect(text);
+        assert!(spec.check().is_ok() && spec.query_options().features.experimental_functions);
     }
 }

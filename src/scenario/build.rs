@@ -9,7 +9,7 @@ use super::world::Scenario;
 use crate::autoscaling::keda::{
     Annotations, KedaOperator, ObjectNames, PrometheusTrigger, ScaledObjectSpec, Scaler, validate,
 };
-use crate::monitoring::promql::{Query, QueryOptions};
+use crate::monitoring::promql::Query;
 use crate::monitoring::series::Retention;
 use crate::monitoring::vllm_metrics::{MetricsRelease, Schema};
 use crate::problem::Problem;
@@ -199,10 +199,7 @@ impl Scenario {
         warnings: &mut Vec<String>,
     ) -> Result<Query, InputError> {
         let at = |problem: Problem| self.policy.locate_metadata(index, QUERY, problem);
-        let options = QueryOptions {
-            release: self.monitoring.prometheus,
-            evaluation_interval: self.monitoring.evaluation_interval.duration(),
-        };
+        let options = self.monitoring.query_options();
         let query = Query::compile(&trigger.query, options).map_err(at)?;
         if let Some(namespace) =
             trigger.namespace.as_ref().filter(|namespace| **namespace != target.namespace)

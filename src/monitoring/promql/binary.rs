@@ -133,11 +133,6 @@ pub(super) enum Cardinality {
 }
 
 impl Matched {
-    /// The same of `map`ped sides.
-    pub(super) fn map(self, map: impl Fn(Vector) -> Vector) -> Self {
-        Matched { left: map(self.left), right: map(self.right), ..self }
-    }
-
     pub(super) fn evaluate(
         &mut self,
         evaluation: &mut Evaluation<'_>,
@@ -247,11 +242,6 @@ pub(super) enum SetOperator {
 }
 
 impl SetOperation {
-    /// The same of `map`ped sides.
-    pub(super) fn map(self, map: impl Fn(Vector) -> Vector) -> Self {
-        SetOperation { left: map(self.left), right: map(self.right), ..self }
-    }
-
     pub(super) fn evaluate(
         &mut self,
         evaluation: &mut Evaluation<'_>,

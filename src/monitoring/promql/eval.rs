@@ -2,7 +2,8 @@
 
 use super::binary::with_scalar;
 use super::functions::Window;
-use super::plan::{Range, Scalar, Vector};
+use super::plan::{EachRange, Range, Scalar, Vector};
+use super::renamed::Renamed;
 use super::selector::{Span, first_inside};
 use super::semantics::Semantics;
 use super::value::{ExecutionError, LabelTable, LabelsId, Marks, Point, Sample};
@@ -20,6 +21,10 @@ pub(super) struct Evaluation<'a> {
     pub(super) rules: &'a Semantics,
     /// From when to when the whole query is evaluated; subqueries evaluate at other instants.
     pub(super) span: Span,
+    /// The ordinal of this evaluation among its query's.
+    pub(super) query: u64,
+    /// Nodes are evaluated at more than one instant.
+    pub(super) has_several_instants: bool,
     /// The step of a subquery that names none, milliseconds.
     pub(super) evaluation_interval: i64,
     pub(super) table: &'a mut LabelTable,
@@ -105,7 +110,13 @@ impl Evaluation<'_> {
                 });
                 self.without_names(samples)
             }
-            Vector::EachRange { function, of, arguments } => {
+            Vector::Negated { of, renamed } => {
+                let mut samples = self.vector(of, now)?;
+                samples.iter_mut().for_each(|sample| sample.value = -sample.value);
+                self.renamed(samples, renamed)
+            }
+            Vector::EachRange(node) => {
+                let EachRange { function, of, arguments, renamed } = &mut **node;
                 let arguments = self.arguments(arguments, now)?;
                 let mut samples = Vec::new();
                 self.range(of, now, |window, labels| {
@@ -114,7 +125,7 @@ impl Evaluation<'_> {
                     samples.extend(value.map(|value| Sample { labels, value }));
                     Ok(())
                 })?;
-                if function.keeps_name { self.unique(samples) } else { self.without_names(samples) }
+                if function.keeps_name { self.unique(samples) } else { self.renamed(samples, renamed) }
             }
             Vector::Absent { of, labels } => {
                 let present = !self.vector(of, now)?.is_empty();
@@ -192,6 +203,8 @@ impl Evaluation<'_> {
         if t < first_inside(start, self.rules) {
             t += step;
         }
+        let outside = self.has_several_instants;
+        self.has_several_instants |= t + step <= end;
         while t <= end {
             for sample in self.vector(node, t)? {
                 let at = *places.entry(sample.labels).or_insert_with(|| {
@@ -202,6 +215,7 @@ impl Evaluation<'_> {
             }
             t += step;
         }
+        self.has_several_instants = outside;
         Ok(series)
     }
 
@@ -226,6 +240,20 @@ impl Evaluation<'_> {
     pub(super) fn without_names(&mut self, mut samples: Vec<Sample>) -> Result<Vec<Sample>, ExecutionError> {
         for sample in &mut samples {
             sample.labels = self.table.nameless(sample.labels);
+        }
+        self.unique(samples)
+    }
+
+    /// The same where a node compares what it renames over all instants.
+    fn renamed(
+        &mut self,
+        mut samples: Vec<Sample>,
+        renamed: &mut Renamed,
+    ) -> Result<Vec<Sample>, ExecutionError> {
+        for sample in &mut samples {
+            let to = self.table.nameless(sample.labels);
+            renamed.note(self, sample.labels, to)?;
+            sample.labels = to;
         }
         self.unique(samples)
     }

@@ -27,6 +27,7 @@ mod place;
 mod plan;
 mod range_query;
 mod reads;
+mod renamed;
 mod selector;
 mod semantics;
 mod sum;
@@ -110,6 +111,8 @@ pub struct Query {
     marks: Marks,
     /// Room for the samples of one series.
     points: Vec<Point>,
+    /// How often it was evaluated.
+    asked: u64,
 }
 
 impl Query {
@@ -127,18 +130,15 @@ impl Query {
     /// As [`Query::compile`].
     #[doc(hidden)]
     pub fn compile_interpreted(text: &str, options: QueryOptions) -> Result<Query, Problem> {
-        Query::with_plan(text, options, |plan| plan)
+        Query::with_plan(text, options, |_| {})
     }
 
-    fn with_plan(
-        text: &str,
-        options: QueryOptions,
-        finish: impl FnOnce(Plan) -> Plan,
-    ) -> Result<Query, Problem> {
+    fn with_plan(text: &str, options: QueryOptions, finish: fn(&mut Plan)) -> Result<Query, Problem> {
         let source = Source::new(text);
         let tree = parse::parse(&source, &options)?;
         let mut lowering = lower::Lowering::new(&source, options);
-        let plan = finish(lowering.plan(&tree)?);
+        let mut plan = lowering.plan(&tree)?;
+        finish(&mut plan);
         Ok(Query {
             text: text.to_owned(),
             options,
@@ -149,6 +149,7 @@ impl Query {
             table: LabelTable::new(),
             marks: Marks::default(),
             points: Vec::new(),
+            asked: 0,
         })
     }
 
@@ -194,7 +195,7 @@ impl Query {
         at: UnixMillis,
         seen: SimTime,
     ) -> Result<Value, ExecutionError> {
-        self.forget();
+        self.begin();
         let (now, span) = (at.0, Span { start: at.0, end: at.0 });
         let (mut evaluation, plan) = self.evaluation(db, span, seen);
         let value = match plan {
@@ -218,8 +219,9 @@ impl Query {
         Ok(value)
     }
 
-    /// Forgets the label sets that were met, where they have become many.
-    fn forget(&mut self) {
+    /// Counts an evaluation, and forgets the label sets that were met, where they have become many.
+    fn begin(&mut self) {
+        self.asked += 1;
         if self.table.len() > TABLE_MAX {
             self.plan = self.fresh.clone();
             self.table = LabelTable::new();
@@ -238,6 +240,8 @@ impl Query {
             seen,
             rules: &self.rules,
             span,
+            query: self.asked,
+            has_several_instants: span.start < span.end,
             evaluation_interval: (self.options.evaluation_interval.as_millis() as i64).max(1),
             table: &mut self.table,
             marks: &mut self.marks,

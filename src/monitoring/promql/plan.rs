@@ -11,6 +11,7 @@ use super::functions::label::{LabelJoin, LabelReplace};
 use super::functions::sort::Sort;
 use super::functions::{RangeFunction, SampleFunction};
 use super::fused::{FusedAggregate, Single, Source};
+use super::renamed::Renamed;
 use super::selector::{Selector, Shift};
 use super::value::{LabelTable, LabelsId, Memo};
 use crate::monitoring::labels::{Labels, METRIC_NAME};
@@ -55,17 +56,18 @@ pub(super) enum Vector {
         of: Box<Vector>,
         arguments: Vec<Scalar>,
     },
-    EachRange {
-        function: RangeFunction,
-        of: Range,
-        arguments: Vec<Scalar>,
+    EachRange(Box<EachRange>),
+    /// `-v`
+    Negated {
+        of: Box<Vector>,
+        renamed: Renamed,
     },
     Absent {
         of: Box<Vector>,
         labels: Labels,
     },
     AbsentOverTime {
-        of: Range,
+        of: Box<Range>,
         labels: Labels,
     },
     Sorted(Box<Sort>),
@@ -86,6 +88,15 @@ pub(super) enum Vector {
     Fused(Box<Source>),
     FusedAggregate(Box<FusedAggregate>),
     Single(Box<Single>),
+}
+
+/// A function of each series' samples in a range.
+#[derive(Clone, Debug)]
+pub(super) struct EachRange {
+    pub(super) function: RangeFunction,
+    pub(super) of: Range,
+    pub(super) arguments: Vec<Scalar>,
+    pub(super) renamed: Renamed,
 }
 
 /// What gives a range vector.

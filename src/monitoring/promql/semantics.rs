@@ -37,6 +37,9 @@ pub struct Semantics {
     pub deviation_of_non_finite_is_nan: bool,
     /// `atan2` leaves the metric's name. Until 2.47 (promql/engine.go, `shouldDropMetricName`).
     pub atan2_keeps_names: bool,
+    /// `label_replace` and `label_join` compare the label sets that they make over all instants of a subquery or range query,
+    /// not at each. Since 2.51 (promql/functions.go, `evalLabelReplace`).
+    pub relabels_whole_ranges: bool,
     /// `.` in a regular expression matches a newline too. Since 3.0 (model/labels/regexp.go).
     pub dot_matches_newline: bool,
     /// A duration may stand where a number may: `1h` is 3600. Since 3.0 (promql/parser/generated_parser.y).
@@ -75,6 +78,7 @@ impl Release {
             compensated_sum: v3,
             deviation_of_non_finite_is_nan: v3,
             atan2_keeps_names: v2_42,
+            relabels_whole_ranges: !v2_42,
             dot_matches_newline: v3,
             durations_are_numbers: v3,
             utf8_names: v3,

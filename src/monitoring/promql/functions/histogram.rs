@@ -62,17 +62,16 @@ impl OfHistograms {
         }
     }
 
-    /// The same of a `map`ped vector and parameters.
-    pub(in super::super) fn map(
-        self,
-        vector: impl FnOnce(Vector) -> Vector,
-        scalar: impl Fn(Scalar) -> Scalar,
-    ) -> Self {
-        let question = match self.question {
-            Question::Quantile(q) => Question::Quantile(scalar(q)),
-            Question::Fraction(lower, upper) => Question::Fraction(scalar(lower), scalar(upper)),
-        };
-        OfHistograms { question, of: vector(self.of), ..self }
+    /// Calls these with the vector and with the parameters.
+    pub(in super::super) fn visit(&mut self, vector: fn(&mut Vector), scalar: fn(&mut Scalar)) {
+        vector(&mut self.of);
+        match &mut self.question {
+            Question::Quantile(q) => scalar(q),
+            Question::Fraction(lower, upper) => {
+                scalar(lower);
+                scalar(upper);
+            }
+        }
     }
 
     /// True where the buckets are summed by `le` alone, so that there is one histogram at most.

@@ -24,11 +24,6 @@ pub(in super::super) enum Key {
 }
 
 impl Sort {
-    /// The same of a `map`ped vector.
-    pub(in super::super) fn map(self, map: impl FnOnce(Vector) -> Vector) -> Self {
-        Sort { of: map(self.of), ..self }
-    }
-
     pub(in super::super) fn evaluate(
         &mut self,
         evaluation: &mut Evaluation<'_>,

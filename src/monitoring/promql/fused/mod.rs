@@ -25,91 +25,102 @@ pub(super) use aggregate::FusedAggregate;
 pub(super) use single::Single;
 pub(super) use source::Source;
 
-use super::aggregation::{Aggregate, Aggregator};
-use super::binary::{Matched, SetOperation};
+use super::aggregation::Aggregator;
 use super::plan::{Plan, Range, Scalar, Vector};
 
-/// The plan with what can be fused fused, from the leaves up.
-pub(super) fn fuse(plan: Plan) -> Plan {
+/// Replaces what can be fused, from the leaves up.
+pub(super) fn fuse(plan: &mut Plan) {
     match plan {
-        Plan::Scalar(of) => Plan::Scalar(scalar(of)),
-        Plan::Vector(of) => Plan::Vector(vector(of)),
-        Plan::Range(of) => Plan::Range(range(of)),
-        Plan::Text(_) => plan,
+        Plan::Scalar(of) => scalar(of),
+        Plan::Vector(of) => vector(of),
+        Plan::Range(of) => range(of),
+        Plan::Text(_) => {}
     }
 }
 
-fn scalar(plan: Scalar) -> Scalar {
+fn scalar(plan: &mut Scalar) {
     match plan {
-        Scalar::Number(_) | Scalar::Time => plan,
-        Scalar::Of(of) => Scalar::Of(boxed(of, vector)),
-        Scalar::Negated(of) => Scalar::Negated(boxed(of, scalar)),
-        Scalar::Binary { operator, left, right } => {
-            Scalar::Binary { operator, left: boxed(left, scalar), right: boxed(right, scalar) }
+        Scalar::Number(_) | Scalar::Time => {}
+        Scalar::Of(of) => vector(of),
+        Scalar::Negated(of) => scalar(of),
+        Scalar::Binary { left, right, .. } => {
+            scalar(left);
+            scalar(right);
         }
     }
 }
 
-fn scalars(plans: Vec<Scalar>) -> Vec<Scalar> {
-    plans.into_iter().map(scalar).collect()
-}
-
-fn range(plan: Range) -> Range {
+fn range(plan: &mut Range) {
     match plan {
-        Range::Select { .. } => plan,
-        Range::Subquery { of, shift, range, step } => {
-            Range::Subquery { of: boxed(of, vector), shift, range, step }
-        }
+        Range::Select { .. } => {}
+        Range::Subquery { of, .. } => vector(of),
     }
 }
 
-fn vector(plan: Vector) -> Vector {
-    if let Some(source) = Source::of_range(&plan) {
-        return Vector::Fused(Box::new(source));
+fn vector(plan: &mut Vector) {
+    if fuse_source(plan) {
+        return;
     }
-    let plan = match plan {
-        Vector::Select(_) | Vector::Timestamp(_) => return plan,
-        // The passes below made these.
-        Vector::Fused(_) | Vector::FusedAggregate(_) | Vector::Single(_) => return plan,
-        Vector::Of(of) => Vector::Of(scalar(of)),
-        Vector::TimestampOf(of) => Vector::TimestampOf(boxed(of, vector)),
-        Vector::EachSample { function, of, arguments } => {
-            Vector::EachSample { function, of: boxed(of, vector), arguments: scalars(arguments) }
+    match plan {
+        Vector::Select(_) | Vector::Timestamp(_) => {}
+        Vector::Fused(_) | Vector::FusedAggregate(_) | Vector::Single(_) => {}
+        Vector::Of(of) => scalar(of),
+        Vector::TimestampOf(of) | Vector::Negated { of, .. } | Vector::Absent { of, .. } => vector(of),
+        Vector::AbsentOverTime { of, .. } => range(of),
+        Vector::EachSample { of, arguments, .. } => {
+            vector(of);
+            arguments.iter_mut().for_each(scalar);
         }
-        Vector::EachRange { function, of, arguments } => {
-            Vector::EachRange { function, of: range(of), arguments: scalars(arguments) }
+        Vector::EachRange(node) => {
+            range(&mut node.of);
+            node.arguments.iter_mut().for_each(scalar);
         }
-        Vector::Absent { of, labels } => Vector::Absent { of: boxed(of, vector), labels },
-        Vector::AbsentOverTime { of, labels } => Vector::AbsentOverTime { of: range(of), labels },
-        Vector::WithScalar { operator, vector: of, scalar: with, swapped, returns_bool } => {
-            let (of, with) = (boxed(of, vector), scalar(with));
-            Vector::WithScalar { operator, vector: of, scalar: with, swapped, returns_bool }
+        Vector::WithScalar { vector: of, scalar: with, .. } => {
+            vector(of);
+            scalar(with);
         }
-        Vector::Aggregate(node) => aggregate(*node),
-        Vector::Sorted(node) => Vector::Sorted(boxed(node, |node| node.map(vector))),
-        Vector::OfHistograms(node) => Vector::OfHistograms(boxed(node, |node| node.map(vector, scalar))),
-        Vector::LabelReplace(node) => Vector::LabelReplace(boxed(node, |node| node.map(vector))),
-        Vector::LabelJoin(node) => Vector::LabelJoin(boxed(node, |node| node.map(vector))),
-        Vector::Matched(node) => Vector::Matched(boxed(node, |node| node.map(vector))),
-        Vector::Set(node) => Vector::Set(boxed(node, |node| node.map(vector))),
+        Vector::Aggregate(node) => {
+            vector(&mut node.of);
+            match &mut node.aggregator {
+                Aggregator::Quantile(of) | Aggregator::Choice(_, of) => scalar(of),
+                Aggregator::Fold(_) | Aggregator::CountValues(_) => {}
+            }
+        }
+        Vector::Sorted(node) => vector(&mut node.of),
+        Vector::OfHistograms(node) => node.visit(vector, scalar),
+        Vector::LabelReplace(node) => vector(&mut node.relabelled.of),
+        Vector::LabelJoin(node) => vector(&mut node.relabelled.of),
+        Vector::Matched(node) => {
+            vector(&mut node.left);
+            vector(&mut node.right);
+        }
+        Vector::Set(node) => {
+            vector(&mut node.left);
+            vector(&mut node.right);
+        }
+    }
+    fuse_single(plan);
+}
+
+/// Replaces a source, or an aggregation of one; the answer is whether it was one.
+// What recurses leaves this to a function of its own: the nodes are large, and a thread's stack has an end.
+#[inline(never)]
+fn fuse_source(plan: &mut Vector) -> bool {
+    let fused = match plan {
+        Vector::Aggregate(node) => {
+            FusedAggregate::of(node).map(|fused| Vector::FusedAggregate(Box::new(fused)))
+        }
+        _ => Source::of_range(plan).map(|fused| Vector::Fused(Box::new(fused))),
     };
-    Single::of(plan)
+    let Some(fused) = fused else { return false };
+    *plan = fused;
+    fuse_single(plan);
+    true
 }
 
-fn aggregate(node: Aggregate) -> Vector {
-    match FusedAggregate::of(&node) {
-        Some(fused) => Vector::FusedAggregate(Box::new(fused)),
-        None => {
-            let aggregator = match node.aggregator {
-                Aggregator::Quantile(of) => Aggregator::Quantile(scalar(of)),
-                Aggregator::Choice(choice, of) => Aggregator::Choice(choice, scalar(of)),
-                aggregator @ (Aggregator::Fold(_) | Aggregator::CountValues(_)) => aggregator,
-            };
-            Vector::Aggregate(Box::new(Aggregate { aggregator, of: vector(node.of), ..node }))
-        }
+#[inline(never)]
+fn fuse_single(plan: &mut Vector) {
+    if let Some(single) = Single::of(plan) {
+        *plan = Vector::Single(Box::new(single));
     }
-}
-
-fn boxed<T>(of: Box<T>, map: impl FnOnce(T) -> T) -> Box<T> {
-    Box::new(map(*of))
 }

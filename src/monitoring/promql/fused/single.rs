@@ -4,6 +4,7 @@ use super::super::binary::{Operator, SetOperator};
 use super::super::eval::Evaluation;
 use super::super::functions::SampleFunction;
 use super::super::functions::histogram::OfHistograms;
+use super::super::functions::math;
 use super::super::plan::{Scalar, Vector};
 use super::super::value::ExecutionError;
 use super::FusedAggregate;
@@ -45,39 +46,42 @@ pub(in super::super) enum Single {
 }
 
 impl Single {
-    /// `vector` as a single, where it is one; its parts are fused.
-    pub(super) fn of(vector: Vector) -> Vector {
-        let single = match vector {
-            Vector::FusedAggregate(node) if node.grouping().keeps_only(&[]) => Single::Aggregate(*node),
-            Vector::OfHistograms(node) if node.is_of_one() => Single::OfHistogram(*node),
-            Vector::Of(scalar) => Single::Of(scalar),
-            Vector::EachSample { function, of, arguments } => match *of {
-                Vector::Single(of) => Single::EachSample { function, of, arguments },
-                of => return Vector::EachSample { function, of: Box::new(of), arguments },
-            },
-            Vector::WithScalar { operator, vector, scalar, swapped, returns_bool } => match *vector {
-                Vector::Single(of) => Single::WithScalar { operator, of, scalar, swapped, returns_bool },
-                of => {
-                    let vector = Box::new(of);
-                    return Vector::WithScalar { operator, vector, scalar, swapped, returns_bool };
-                }
-            },
-            Vector::Matched(node) => match (node.left, node.right) {
-                (Vector::Single(left), Vector::Single(right)) => {
-                    let (operator, returns_bool) = (node.operator, node.returns_bool);
-                    Single::Matched { operator, returns_bool, left, right }
-                }
-                (left, right) => return Vector::Matched(Box::new(super::Matched { left, right, ..*node })),
-            },
-            Vector::Set(node) => match (node.left, node.right) {
-                (Vector::Single(left), Vector::Single(right)) => {
-                    Single::Set { operator: node.operator, left, right }
-                }
-                (left, right) => return Vector::Set(Box::new(super::SetOperation { left, right, ..*node })),
-            },
-            other => return other,
+    /// What `vector` is as a single, where it is one; its parts are fused.
+    pub(super) fn of(vector: &Vector) -> Option<Single> {
+        let part = |vector: &Vector| match vector {
+            Vector::Single(single) => Some(single.clone()),
+            _ => None,
         };
-        Vector::Single(Box::new(single))
+        Some(match vector {
+            Vector::FusedAggregate(node) if node.grouping().keeps_only(&[]) => {
+                Single::Aggregate((**node).clone())
+            }
+            Vector::OfHistograms(node) if node.is_of_one() => Single::OfHistogram((**node).clone()),
+            Vector::Of(scalar) => Single::Of(scalar.clone()),
+            Vector::EachSample { function, of, arguments } => {
+                Single::EachSample { function: *function, of: part(of)?, arguments: arguments.clone() }
+            }
+            Vector::Negated { of, .. } => {
+                Single::EachSample { function: math::negate, of: part(of)?, arguments: Vec::new() }
+            }
+            Vector::WithScalar { operator, vector, scalar, swapped, returns_bool } => Single::WithScalar {
+                operator: *operator,
+                of: part(vector)?,
+                scalar: scalar.clone(),
+                swapped: *swapped,
+                returns_bool: *returns_bool,
+            },
+            Vector::Matched(node) => Single::Matched {
+                operator: node.operator,
+                returns_bool: node.returns_bool,
+                left: part(&node.left)?,
+                right: part(&node.right)?,
+            },
+            Vector::Set(node) => {
+                Single::Set { operator: node.operator, left: part(&node.left)?, right: part(&node.right)? }
+            }
+            _ => return None,
+        })
     }
 
     /// The element's value at `now`, if there is one.

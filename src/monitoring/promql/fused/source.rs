@@ -43,11 +43,10 @@ impl Source {
 
     /// The same, bare selectors excepted.
     pub(super) fn of_range(vector: &Vector) -> Option<Source> {
-        let Vector::EachRange { function, of: Range::Select { selector, range }, .. } = vector else {
-            return None;
-        };
-        let Reads::InOrder(reducer) = function.reads else { return None };
-        let reading = Reading::Range { range: *range, reducer, keeps_name: function.keeps_name };
+        let Vector::EachRange(node) = vector else { return None };
+        let Range::Select { selector, range } = &node.of else { return None };
+        let Reads::InOrder(reducer) = node.function.reads else { return None };
+        let reading = Reading::Range { range: *range, reducer, keeps_name: node.function.keeps_name };
         Some(Source::new(selector, reading, vector))
     }
 
