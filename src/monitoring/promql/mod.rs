@@ -1,13 +1,14 @@
 //! PromQL: compile a query once, evaluate it at any instant over what can be seen then.
 //!
 //! ```text
-//!   text ─ parse ─► syntax tree ─ lower ─► plan ─ eval(database, at, seen) ─► value
+//!   text ─ parse ─► syntax tree ─ lower ─► plan ─ fuse ─► plan ─ eval(database, at, seen) ─► value
 //!            │                      │
-//!            └── errors with carets ┴── unsupported functions refused by name; what is read is reported
+//!            └── errors with carets ┴── what the release does not have is refused; what is read is reported
 //! ```
 //!
-//! The semantics are Prometheus' (promql/engine.go, functions.go, quantile.go) for float samples; native histograms, which
-//! vLLM does not expose, are left out. The tables in `functions` and `aggregation` are what is supported.
+//! The semantics are Prometheus' (promql/engine.go, functions.go, quantile.go) for float samples: functions of native
+//! histograms, which vLLM does not expose, find none. [`Release`] chooses whose semantics, [`Features`] what of the
+//! experimental parts; the tables in `functions` and `semantics` say what differs.
 
 mod aggregation;
 mod binary;
