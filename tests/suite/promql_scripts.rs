@@ -88,8 +88,10 @@ fn run(name: &str, text: &str) -> usize {
     evaluations
 }
 
-/// Series, or elements, each with its values; [`ABSENT`] where a step has none.
-type Answer = Vec<(Labels, Vec<f64>)>;
+/// A series, or an element, with its values; [`ABSENT`] where a step has none.
+type Element = (Labels, Vec<f64>);
+
+type Answer = Vec<Element>;
 
 /// `at 45s sum(x)`.
 fn instant(db: &Database, options: QueryOptions, argument: &str) -> Result<Answer, String> {
@@ -143,7 +145,7 @@ fn compare(at: &str, mut got: Answer, want: &[(usize, &str)], ordered: bool) {
         let same = a == b || a.is_nan() && b.is_nan() || (a - b).abs() <= 1e-9 * a.abs().max(b.abs());
         same && absent(a) == absent(b)
     };
-    let alike = |(got, want): (&(Labels, Vec<f64>), &(Labels, Vec<f64>))| {
+    let alike = |(got, want): (&Element, &Element)| {
         got.0 == want.0 && got.1.len() == want.1.len() && got.1.iter().zip(&want.1).all(|(a, b)| close(a, b))
     };
     let same = got.len() == want.len() && got.iter().zip(&want).all(alike);

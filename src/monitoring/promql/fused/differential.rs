@@ -143,13 +143,13 @@ fn query() -> impl Strategy<Value = String> {
 }
 
 /// An answer that compares bit by bit.
-fn exact(answer: Result<Value, ExecutionError>) -> Result<Vec<(Labels, Vec<(i64, u64)>)>, String> {
+fn exact(answer: Result<Value, ExecutionError>) -> Result<Vec<(Labels, u64)>, String> {
     // Which NaN it is says nothing.
     let bits = |value: f64| if value.is_nan() { f64::NAN.to_bits() } else { value.to_bits() };
     Ok(match answer.map_err(|error| error.0)? {
-        Value::Scalar(value) => vec![(Labels::default(), vec![(0, bits(value))])],
+        Value::Scalar(value) => vec![(Labels::default(), bits(value))],
         Value::Vector(elements) => {
-            elements.into_iter().map(|(labels, value)| (labels, vec![(0, bits(value))])).collect()
+            elements.into_iter().map(|(labels, value)| (labels, bits(value))).collect()
         }
         other => panic!("a {}", other.result_type()),
     })
