@@ -1,0 +1,109 @@
+//! What KEDA's admission webhook does with `scalingModifiers` (`ValidateAndCompileScalingModifiers` of
+//! `apis/keda/v1alpha1/scaledobject_webhook.go`, v2.20.2). The operator compiles a formula by the same steps.
+
+use super::cast::{CastFormula, cast_to_float_if_necessary};
+use super::expr::{Class, ExprError, Program};
+use super::variables::Variables;
+use crate::autoscaling::go;
+
+/// The step at which a formula is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The formula does not compile.
+    Compile,
+    /// It fails when every trigger is -1.
+    DummyRun,
+    /// The formula or its target is missing, or the target is no positive number.
+    TargetOrEmpty,
+}
+
+/// Why it is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusalClass {
+    /// There is no formula.
+    FormulaEmpty,
+    /// There is no target.
+    TargetEmpty,
+    /// The target is no positive number.
+    TargetInvalid,
+    /// The formula does not compile.
+    Formula(Class),
+    /// It fails when every trigger is -1.
+    DummyRun,
+}
+
+/// A refusal of the webhook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Why.
+    pub class: RefusalClass,
+    /// The webhook's words, the first line.
+    pub message: String,
+    /// The text that KEDA compiles.
+    pub compiled: String,
+    /// The mistake in that text, and the part of it that the user wrote.
+    pub(super) mistake: Option<(ExprError, std::ops::Range<usize>)>,
+}
+
+impl Refusal {
+    /// The step at which it is refused.
+    pub fn stage(&self) -> Stage {
+        match self.class {
+            RefusalClass::Formula(_) => Stage::Compile,
+            RefusalClass::DummyRun => Stage::DummyRun,
+            RefusalClass::FormulaEmpty | RefusalClass::TargetEmpty | RefusalClass::TargetInvalid => {
+                Stage::TargetOrEmpty
+            }
+        }
+    }
+
+    fn of_settings(class: RefusalClass, compiled: &str, message: impl Into<String>) -> Self {
+        Refusal { class, message: message.into(), compiled: compiled.to_owned(), mistake: None }
+    }
+
+    fn of_formula(cast: &CastFormula, error: ExprError, dummy_run: bool) -> Self {
+        let class = if dummy_run && error.class != Class::Unsupported {
+            RefusalClass::DummyRun
+        } else {
+            RefusalClass::Formula(error.class)
+        };
+        Refusal {
+            class,
+            message: error.text(&cast.text),
+            compiled: cast.text.clone(),
+            mistake: Some((error, cast.formula.clone())),
+        }
+    }
+}
+
+/// Compiles `formula` over the triggers called `names`, tries it with every trigger at -1, and reads `target`.
+///
+/// # Errors
+/// The first step that fails.
+pub(super) fn validate_and_compile(
+    formula: &str,
+    target: &str,
+    names: &[&str],
+) -> Result<(CastFormula, Program, f64), Refusal> {
+    if formula.is_empty() {
+        let message = "error ScalingModifiers.Formula is mandatory";
+        return Err(Refusal::of_settings(RefusalClass::FormulaEmpty, "", message));
+    }
+    let cast = cast_to_float_if_necessary(formula);
+    if target.is_empty() {
+        let message = "formula is given but target is empty";
+        return Err(Refusal::of_settings(RefusalClass::TargetEmpty, &cast.text, message));
+    }
+    let program = Program::compile(&cast.text, &|name| names.contains(&name))
+        .map_err(|error| Refusal::of_formula(&cast, error, false))?;
+    program.run(&Variables::dummies(names)).map_err(|error| Refusal::of_formula(&cast, error, true))?;
+    let why = match go::parse_float(target) {
+        // NaN passes: it is not below anything.
+        Ok(target) if target <= 0.0 => "%!w(<nil>)".to_owned(),
+        Ok(target) => return Ok((cast, program, target)),
+        Err(why) => format!("strconv.ParseFloat: parsing \"{target}\": {why}"),
+    };
+    let message =
+        format!("error converting target for scalingModifiers (string->float) to valid target: {why}");
+    Err(Refusal::of_settings(RefusalClass::TargetInvalid, &cast.text, message))
+}
