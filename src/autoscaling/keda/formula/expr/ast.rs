@@ -117,11 +117,11 @@ pub(super) enum Literals {
 
 /// A node, its place, and what its static check found.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
-    pub(super) kind: Kind,
-    pub(super) span: Span,
+struct Node {
+    kind: Kind,
+    span: Span,
     /// Unknown until the checker came by; it does not come by the arguments of a call of something unknown.
-    pub(super) nature: Nature,
+    nature: Nature,
     depth: usize,
 }
 
@@ -137,10 +137,6 @@ impl Ast {
         let below = kind.children().map(|child| self.nodes[child.0].depth).max().unwrap_or(0);
         self.nodes.push(Node { kind, span, nature: Nature::default(), depth: below + 1 });
         NodeId(self.nodes.len() - 1)
-    }
-
-    pub(super) fn node(&self, id: NodeId) -> &Node {
-        &self.nodes[id.0]
     }
 
     pub(super) fn kind(&self, id: NodeId) -> &Kind {

@@ -120,10 +120,10 @@ pub(super) fn map_index(map: &Map, key: &Value, meter: &mut Meter) -> Result<Opt
         (Keys::Object | Keys::Floats, Value::Nil) => lookup(map, &Value::Text("".into()), meter),
         (Keys::Object | Keys::Floats, Value::Text(_)) => lookup(map, key, meter),
         (Keys::Object | Keys::Floats, _) => Err(not_a_key(key, "string")),
-        (Keys::Any | Keys::Groups, Value::Array(_) | Value::Bytes(_) | Value::Map(_) | Value::Method(_)) => {
-            Err(unhashable(key))
+        (Keys::Any | Keys::Groups, _) => {
+            hashable(key)?;
+            lookup(map, key, meter)
         }
-        (Keys::Any | Keys::Groups, _) => lookup(map, key, meter),
     }
 }
 
@@ -133,9 +133,18 @@ pub(super) fn not_a_key(key: &Value, wanted: &str) -> Failure {
     Failure::bad(format!("reflect.Value.MapIndex: value of type {own} is not assignable to type {wanted}"))
 }
 
-/// Go's panic for a key that cannot be one.
-pub(super) fn unhashable(key: &Value) -> Failure {
-    Failure::bad(format!("runtime error: hash of unhashable type {}", key.type_name()))
+/// Whether a value can be a key: slices, maps and functions cannot, nor a pair that holds one.
+///
+/// # Errors
+/// Go's panic for one that cannot.
+pub(super) fn hashable(key: &Value) -> Result<(), Failure> {
+    match key {
+        Value::Array(pair) if pair.items == Items::Pair => pair.iter().try_for_each(|item| hashable(&item)),
+        Value::Array(_) | Value::Bytes(_) | Value::Map(_) | Value::Method(_) => {
+            Err(Failure::bad(format!("hash of unhashable type: {}", key.type_name())))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// How two values compare; `None` where one is NaN.

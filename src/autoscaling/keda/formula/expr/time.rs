@@ -52,6 +52,8 @@ impl Time {
             |reader| {
                 let day = reader.day()?;
                 reader.literal(' ')?;
+                // One space of the layout stands for any number of them.
+                reader.rest = reader.rest.trim_start_matches(' ');
                 Some(reader.clock()?.on(day, 0))
             },
             |reader| {
@@ -243,7 +245,7 @@ impl Reader<'_> {
 
 /// `time.ParseDuration`: nanoseconds.
 pub(super) fn parse_duration(text: &str) -> Result<i64, Failure> {
-    let shown = super::go_text::quoted(text);
+    let shown = quoted_bytes(text);
     let bad = |why: &str| Failure::new(Class::BadArgument, format!("time: {why}duration {shown}"));
     let (negative, mut rest) = match text.strip_prefix(['-', '+']) {
         Some(rest) => (text.starts_with('-'), rest),
@@ -269,7 +271,7 @@ pub(super) fn parse_duration(text: &str) -> Result<i64, Failure> {
             return Err(bad("missing unit in "));
         }
         let Some(unit_ns) = unit_ns(unit) else {
-            return Err(bad(&format!("unknown unit {} in ", super::go_text::quoted(unit))));
+            return Err(bad(&format!("unknown unit {} in ", quoted_bytes(unit))));
         };
         let part = whole_part(whole)
             .and_then(|whole| whole.checked_mul(unit_ns))
@@ -285,6 +287,16 @@ pub(super) fn parse_duration(text: &str) -> Result<i64, Failure> {
         return Ok((total as i64).wrapping_neg());
     }
     i64::try_from(total).map_err(|_| bad("invalid "))
+}
+
+/// A text in quotes as the package `time` prints it: what is not ASCII byte by byte.
+fn quoted_bytes(text: &str) -> String {
+    let escaped = text.bytes().map(|byte| match byte {
+        b'"' | b'\\' => format!("\\{}", char::from(byte)),
+        b' '..0x80 => char::from(byte).to_string(),
+        _ => format!("\\x{byte:02x}"),
+    });
+    format!("\"{}\"", escaped.collect::<String>())
 }
 
 fn unit_ns(unit: &str) -> Option<u64> {

@@ -76,6 +76,7 @@ impl fmt::Display for Token {
         match &self.value {
             TokenValue::Text(text) if text.is_empty() => f.write_str(kind),
             TokenValue::Text(text) => write!(f, "{kind}({})", quoted(text)),
+            TokenValue::Bytes(bytes) if bytes.is_empty() => f.write_str(kind),
             TokenValue::Bytes(bytes) => write!(f, "{kind}({})", quoted(&String::from_utf8_lossy(bytes))),
         }
     }

@@ -130,34 +130,29 @@ fn missing(map: &Map) -> Result<Value, Failure> {
     })
 }
 
+/// The length of what is cut from some index to its end (`runtime.Len`), of a text in bytes.
+pub(in super::super) fn len_of(value: &Value) -> Result<Value, Failure> {
+    let invalid = || Failure::bad(format!("invalid argument for len (type {})", value.type_name()));
+    raw_len(value).map(|len| Value::Int(len as i64)).ok_or_else(invalid)
+}
+
 /// `value[from:to]` (`runtime.Slice`): both ends are moved into the array.
-pub(in super::super) fn slice(value: &Value, from: &Value, to: Option<&Value>) -> Result<Value, Failure> {
-    let len = match (raw_len(value), value) {
-        (Some(len), _) => len,
-        (None, _) if to.is_none() => {
-            let own = value.type_name();
-            return Err(Failure::bad(format!("invalid argument for len (type {own})")));
-        }
-        (None, _) => return Err(Failure::bad(format!("cannot slice {}", shown(from)))),
-    };
-    if matches!(value, Value::Map(_)) {
-        return Err(Failure::bad(format!("cannot slice {}", shown(from))));
-    }
-    let len = len as i64;
+pub(in super::super) fn slice(value: &Value, from: &Value, to: &Value) -> Result<Value, Failure> {
+    let cannot = || Failure::bad(format!("cannot slice {}", shown(from)));
+    let sliced = raw_len(value).filter(|_| !matches!(value, Value::Map(_)));
+    let len = sliced.ok_or_else(cannot)? as i64;
     let within = |index: i64| if index < 0 { len.wrapping_add(index).max(0) } else { index };
-    let from = within(to_int(from)?);
-    let to = to.map_or(Ok(len), to_int).map(within)?.min(len);
+    let (from, to) = (within(to_int(from)?), within(to_int(to)?).min(len));
     let (from, to) = (from.min(to) as usize, to as usize);
-    Ok(match value {
-        Value::Array(array) => Value::Array(array.slice(from, to)),
-        Value::Bytes(bytes) => Value::Bytes(bytes[from..to].into()),
-        Value::Text(text) => Value::Text(
-            text.get(from..to)
-                .ok_or_else(|| Failure::unsupported("a text is cut within a character"))?
-                .into(),
-        ),
-        _ => Value::Nil,
-    })
+    match value {
+        Value::Array(array) => Ok(Value::Array(array.slice(from, to))),
+        Value::Bytes(bytes) => Ok(Value::Bytes(bytes[from..to].into())),
+        Value::Text(text) => match text.get(from..to) {
+            Some(part) => Ok(Value::Text(part.into())),
+            None => Err(Failure::unsupported("a text is cut within a character")),
+        },
+        _ => Err(cannot()),
+    }
 }
 
 /// `take`: the first so many items, fewer where there are fewer.

@@ -1,6 +1,6 @@
 //! Functions of maps. Go gives the entries in any order; here it is the one in which they were added.
 
-use super::super::compare::{same_key, unhashable};
+use super::super::compare::{hashable, same_key};
 use super::super::error::Failure;
 use super::super::format::shown;
 use super::super::value::{Array, Items, Keys, Map, Value};
@@ -77,9 +77,7 @@ pub(in super::super) fn index_of<T>(
     key: &Value,
     meter: &mut Meter,
 ) -> Result<Option<usize>, Failure> {
-    if matches!(key, Value::Array(_) | Value::Bytes(_) | Value::Map(_) | Value::Method(_)) {
-        return Err(unhashable(key));
-    }
+    hashable(key)?;
     for (index, (own, _)) in entries.iter().enumerate() {
         if same_key(own, key, meter)? {
             return Ok(Some(index));

@@ -16,8 +16,8 @@ use super::value::Value;
 use super::vm::Meter;
 use validate::Validated;
 
-pub(super) use collections::{as_array, fetch, is_descending, raw_len, slice};
-pub(super) use maps::index_of;
+pub(super) use collections::{fetch, is_descending, len_of, raw_len, slice};
+pub(super) use maps::{index_of, insert};
 pub(super) use sorting::sort;
 
 /// A function.

@@ -10,39 +10,49 @@ use super::{Evaluated, Scope, Vm};
 
 impl Vm<'_> {
     pub(super) fn run_loop(&mut self, id: NodeId, kind: Loop, call: &BuiltinCall) -> Evaluated {
-        let items = self.evaluate(call.arguments[0])?;
+        self.evaluate(call.arguments[0])?;
+        let items = self.pop();
         let len = raw_len(&items).ok_or_else(|| self.failed(id)(no_length(&items)))?;
         self.scopes.push(Scope { items, len, index: 0, accumulator: Value::Nil });
-        let value = match kind {
-            Loop::All => self.find_test(id, call, false).map(|found| Value::Bool(!found)),
-            Loop::Any => self.find_test(id, call, true).map(Value::Bool),
-            Loop::None => self.find_test(id, call, true).map(|found| Value::Bool(!found)),
-            Loop::One => self.count(id, call, None).map(|count| Value::Bool(count == 1)),
-            Loop::Count => self.count(id, call, call.threshold).map(Value::Int),
+        match kind {
+            Loop::All => self.until(id, call, false),
+            Loop::Any => self.until(id, call, true),
+            Loop::None => self.none(id, call),
+            Loop::One => {
+                let count = self.count(id, call, None)?;
+                self.push(Value::Bool(count == 1))
+            }
+            Loop::Count => {
+                let count = self.count(id, call, call.threshold)?;
+                self.push(Value::Int(count))
+            }
             Loop::Filter => self.filter(id, call),
             Loop::Map => self.map_items(id, call),
             Loop::Sum => self.sum(id, call),
-            Loop::Find | Loop::FindLast => self.find(id, call, kind == Loop::FindLast),
-            Loop::FindIndex | Loop::FindLastIndex => self.find_index(id, call, kind == Loop::FindLastIndex),
+            Loop::Find => self.find(id, call, false),
+            Loop::FindLast => self.find(id, call, true),
+            Loop::FindIndex => self.find_index(id, call, false),
+            Loop::FindLastIndex => self.find_index(id, call, true),
             Loop::GroupBy => self.group_by(id, call),
             Loop::SortBy => self.sort_by(id, call),
             Loop::Reduce => self.reduce(id, call),
         }?;
         self.scopes.pop();
-        Ok(value)
+        Ok(())
     }
 
     /// `#`, `#index` or `#acc` of the innermost loop.
     pub(super) fn pointer(&mut self, id: NodeId, name: &str) -> Evaluated {
-        let Some(scope) = self.scopes.last() else { return Ok(Value::Nil) };
-        match name {
-            "" => self.item(id),
-            "index" => Ok(Value::Int(scope.index as i64)),
-            _ => Ok(scope.accumulator.clone()),
-        }
+        let value = match (self.scopes.last(), name) {
+            (None, _) => Value::Nil,
+            (Some(_), "") => self.item(id)?,
+            (Some(scope), "index") => Value::Int(scope.index as i64),
+            (Some(scope), _) => scope.accumulator.clone(),
+        };
+        self.push(value)
     }
 
-    fn item(&self, id: NodeId) -> Evaluated {
+    fn item(&self, id: NodeId) -> Result<Value, ExprError> {
         let Some(scope) = self.scopes.last() else { return Ok(Value::Nil) };
         let item = match &scope.items {
             Value::Array(array) => array.get(scope.index),
@@ -66,45 +76,61 @@ impl Vm<'_> {
         }
     }
 
-    fn accumulate(&mut self, value: Value) {
+    /// Takes the accumulator from the stack.
+    fn accumulate(&mut self) {
+        let value = self.pop();
         if let Some(scope) = self.scopes.last_mut() {
             scope.accumulator = value;
         }
     }
 
-    fn accumulated(&self) -> Value {
-        self.scopes.last().map_or(Value::Nil, |scope| scope.accumulator.clone())
+    fn push_accumulated(&mut self) -> Evaluated {
+        let accumulated = self.scopes.last().map_or(Value::Nil, |scope| scope.accumulator.clone());
+        self.push(accumulated)
     }
 
-    /// The predicate's value for the current item, or the item itself where there is no predicate.
-    fn predicate(&mut self, id: NodeId, call: &BuiltinCall) -> Evaluated {
+    /// Leaves the predicate's value for the item at `index`, or the item itself where there is no predicate.
+    fn predicate(&mut self, id: NodeId, call: &BuiltinCall, index: usize) -> Evaluated {
         self.meter.step(1).map_err(self.failed(id))?;
+        self.move_to(index);
         match call.arguments.get(1) {
             Some(&predicate) => self.evaluate(predicate),
-            None => self.item(id),
-        }
-    }
-
-    fn test(&mut self, id: NodeId, call: &BuiltinCall) -> Result<bool, ExprError> {
-        self.predicate(id, call)?.to_bool().map_err(self.failed(id))
-    }
-
-    /// Whether the predicate gives `wanted` for any item.
-    fn find_test(&mut self, id: NodeId, call: &BuiltinCall, wanted: bool) -> Result<bool, ExprError> {
-        for index in 0..self.len() {
-            self.move_to(index);
-            if self.test(id, call)? == wanted {
-                return Ok(true);
+            None => {
+                let item = self.item(id)?;
+                self.push(item)
             }
         }
-        Ok(false)
+    }
+
+    /// Whether the predicate is true for the item at `index`.
+    fn test(&mut self, id: NodeId, call: &BuiltinCall, index: usize) -> Result<bool, ExprError> {
+        self.predicate(id, call, index)?;
+        let passed = self.current_bool(id)?;
+        self.pop();
+        Ok(passed)
+    }
+
+    /// Leaves `end` where the predicate gives it for any item.
+    fn until(&mut self, id: NodeId, call: &BuiltinCall, end: bool) -> Evaluated {
+        for index in 0..self.len() {
+            if self.test(id, call, index)? == end {
+                return self.push(Value::Bool(end));
+            }
+        }
+        self.push(Value::Bool(!end))
+    }
+
+    fn none(&mut self, id: NodeId, call: &BuiltinCall) -> Evaluated {
+        self.until(id, call, true)?;
+        let any = self.current_bool(id)?;
+        self.pop();
+        self.push(Value::Bool(!any))
     }
 
     fn count(&mut self, id: NodeId, call: &BuiltinCall, threshold: Option<i64>) -> Result<i64, ExprError> {
         let mut count = 0;
         for index in 0..self.len() {
-            self.move_to(index);
-            count += i64::from(self.test(id, call)?);
+            count += i64::from(self.test(id, call, index)?);
             if threshold.is_some_and(|threshold| count >= threshold) {
                 break;
             }
@@ -113,85 +139,88 @@ impl Vm<'_> {
     }
 
     fn filter(&mut self, id: NodeId, call: &BuiltinCall) -> Evaluated {
-        let mut items = Vec::new();
+        let mut passed = 0;
         for index in 0..self.len() {
-            self.move_to(index);
-            if self.test(id, call)? {
-                items.push(self.passed(id, call)?);
+            if self.test(id, call, index)? {
+                passed += 1;
+                self.push_passed(id, call)?;
             }
         }
-        self.made(id, items)
+        self.array(id, passed)
     }
 
-    /// The current item, or what is to be made of it.
-    fn passed(&mut self, id: NodeId, call: &BuiltinCall) -> Evaluated {
+    /// Leaves the current item, or what is to be made of it.
+    fn push_passed(&mut self, id: NodeId, call: &BuiltinCall) -> Evaluated {
         match call.map {
             Some(map) => self.evaluate(map),
-            None => self.item(id),
+            None => {
+                let item = self.item(id)?;
+                self.push(item)
+            }
         }
     }
 
     fn map_items(&mut self, id: NodeId, call: &BuiltinCall) -> Evaluated {
-        let mut items = Vec::new();
-        for index in 0..self.len() {
-            self.move_to(index);
-            items.push(self.predicate(id, call)?);
+        let len = self.len();
+        for index in 0..len {
+            self.predicate(id, call, index)?;
         }
-        self.made(id, items)
+        self.array(id, len)
     }
 
-    fn made(&mut self, id: NodeId, items: Vec<Value>) -> Evaluated {
-        let made = self.meter.grow(items.len()).and_then(|()| Array::new(items));
-        made.map(Value::Array).map_err(self.failed(id))
-    }
-
-    /// The item is added to what there is, not the other way round.
+    /// What there is is added to the item, not the other way round.
     fn sum(&mut self, id: NodeId, call: &BuiltinCall) -> Evaluated {
-        self.accumulate(Value::Int(0));
+        self.push(Value::Int(0))?;
+        self.accumulate();
         for index in 0..self.len() {
-            self.move_to(index);
-            let value = self.predicate(id, call)?;
-            let sum = arithmetic::add(&value, &self.accumulated()).map_err(self.failed(id))?;
-            self.accumulate(sum);
+            self.predicate(id, call, index)?;
+            self.push_accumulated()?;
+            let (sum, value) = (self.pop(), self.pop());
+            let sum = arithmetic::add(&value, &sum).map_err(self.failed(id))?;
+            self.push(sum)?;
+            self.accumulate();
         }
-        Ok(self.accumulated())
+        self.push_accumulated()
     }
 
-    /// The first index, from either end, for which the predicate is true.
+    /// Goes to the first item, or from the end to the last, for which the predicate is true. From the end, the truth
+    /// values that the machine forgets stay on the stack.
     fn search(&mut self, id: NodeId, call: &BuiltinCall, last: bool) -> Result<Option<usize>, ExprError> {
         let len = self.len();
         for step in 0..len {
+            if last {
+                self.push(Value::Bool(true))?;
+            }
             let index = if last { len - 1 - step } else { step };
-            self.move_to(index);
-            if self.test(id, call)? {
+            if self.test(id, call, index)? {
                 return Ok(Some(index));
             }
+        }
+        if last {
+            self.push(Value::Bool(false))?;
         }
         Ok(None)
     }
 
     fn find(&mut self, id: NodeId, call: &BuiltinCall, last: bool) -> Evaluated {
         match self.search(id, call, last)? {
-            Some(_) => self.passed(id, call),
-            None if call.throws => {
-                Err(self.failed(id)(Failure::bad("reflect: slice index out of range")))
-            }
-            None => Ok(Value::Nil),
+            Some(_) => self.push_passed(id, call),
+            None if call.throws => Err(self.failed(id)(Failure::bad("reflect: slice index out of range"))),
+            None => self.push(Value::Nil),
         }
     }
 
     fn find_index(&mut self, id: NodeId, call: &BuiltinCall, last: bool) -> Evaluated {
         let found = self.search(id, call, last)?;
-        Ok(found.map_or(Value::Nil, |index| Value::Int(index as i64)))
+        self.push(found.map_or(Value::Nil, |index| Value::Int(index as i64)))
     }
 
     fn group_by(&mut self, id: NodeId, call: &BuiltinCall) -> Evaluated {
         let failed = self.failed(id);
         let mut groups: Vec<(Value, Vec<Value>)> = Vec::new();
         for index in 0..self.len() {
-            self.move_to(index);
-            let key = self.predicate(id, call)?;
-            let item = self.item(id)?;
+            self.predicate(id, call, index)?;
+            let (key, item) = (self.pop(), self.item(id)?);
             match index_of(&groups, &key, &mut self.meter).map_err(&failed)? {
                 Some(known) => groups[known].1.push(item),
                 None => groups.push((key, vec![item])),
@@ -199,23 +228,27 @@ impl Vm<'_> {
         }
         let group = |(key, items)| Ok((key, Value::Array(Array::new(items)?)));
         let groups = groups.into_iter().map(group).collect::<Result<_, Failure>>();
-        groups.and_then(|groups| Map::new(Keys::Groups, groups)).map(Value::Map).map_err(failed)
+        let map = groups.and_then(|groups| Map::new(Keys::Groups, groups)).map_err(failed)?;
+        self.push(Value::Map(map))
     }
 
     fn sort_by(&mut self, id: NodeId, call: &BuiltinCall) -> Evaluated {
         let failed = self.failed(id);
         let descending = match call.arguments.get(2) {
             None => false,
-            Some(&order) => match self.evaluate(order)? {
-                Value::Text(order) => is_descending(&order)
-                    .ok_or_else(|| failed(Failure::bad("unknown order, use asc or desc")))?,
-                _ => return Err(failed(Failure::bad("sortBy order argument must be a string"))),
-            },
+            Some(&order) => {
+                self.evaluate(order)?;
+                match self.pop() {
+                    Value::Text(order) => is_descending(&order)
+                        .ok_or_else(|| failed(Failure::bad("unknown order, use asc or desc")))?,
+                    _ => return Err(failed(Failure::bad("sortBy order argument must be a string"))),
+                }
+            }
         };
         let mut keyed = Vec::new();
         for index in 0..self.len() {
-            self.move_to(index);
-            keyed.push((self.predicate(id, call)?, self.item(id)?));
+            self.predicate(id, call, index)?;
+            keyed.push((self.pop(), self.item(id)?));
         }
         let meter = &mut self.meter;
         builtin::sort(&mut keyed, |(x, _), (y, _)| {
@@ -223,33 +256,32 @@ impl Vm<'_> {
             if descending { less(y, x) } else { less(x, y) }
         })
         .map_err(&failed)?;
-        self.made(id, keyed.into_iter().map(|(_, item)| item).collect())
+        let len = keyed.len();
+        self.stack.extend(keyed.into_iter().map(|(_, item)| item));
+        self.array(id, len)
     }
 
     /// Without an initial value the first item is it.
     fn reduce(&mut self, id: NodeId, call: &BuiltinCall) -> Evaluated {
         let mut from = 0;
         match call.arguments.get(2) {
-            Some(&initial) => {
-                let initial = self.evaluate(initial)?;
-                self.accumulate(initial);
-            }
+            Some(&initial) => self.evaluate(initial)?,
             None if self.len() == 0 => {
                 let empty = Failure::bad("reduce of empty array with no initial value");
                 return Err(self.failed(id)(empty));
             }
             None => {
                 let first = self.item(id)?;
-                self.accumulate(first);
+                self.push(first)?;
                 from = 1;
             }
         }
+        self.accumulate();
         for index in from..self.len() {
-            self.move_to(index);
-            let value = self.predicate(id, call)?;
-            self.accumulate(value);
+            self.predicate(id, call, index)?;
+            self.accumulate();
         }
-        Ok(self.accumulated())
+        self.push_accumulated()
     }
 }
 

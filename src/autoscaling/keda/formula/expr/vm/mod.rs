@@ -1,7 +1,10 @@
 //! Runs a compiled expression (`vm/vm.go`, expr v1.17.8).
 //!
-//! The real one is a stack machine. Walking the tree in the order of its instructions gives the same values and the
-//! same mistakes at the same places: an instruction's place is that of the node that it was compiled for.
+//! The real one is a stack machine. This one walks the tree and does to its stack what the instructions of each node
+//! do, in their order. So it gives the same values, the same mistakes at the same places (an instruction's place is
+//! that of the node that it was compiled for), and the same wrong operands after the instructions that leave more on
+//! the stack than their value: `findLast` and `findLastIndex` leave a truth value for each item they look at, and a
+//! method of a chain that met nil leaves its arguments. `a + findLast(items, # > 1)` adds `true` to the item.
 
 mod loops;
 mod meter;
@@ -31,14 +34,22 @@ pub trait Environment {
 /// # Errors
 /// The mistake that ends the run.
 pub(super) fn run(ast: &Ast, root: NodeId, environment: &dyn Environment) -> Result<Value, ExprError> {
-    let mut vm =
-        Vm { ast, environment, declared: Vec::new(), scopes: Vec::new(), meter: Meter::default() };
-    vm.evaluate(root)
+    let mut vm = Vm {
+        ast,
+        environment,
+        stack: Vec::new(),
+        declared: Vec::new(),
+        scopes: Vec::new(),
+        meter: Meter::default(),
+    };
+    vm.evaluate(root)?;
+    Ok(vm.pop())
 }
 
 struct Vm<'a> {
     ast: &'a Ast,
     environment: &'a dyn Environment,
+    stack: Vec<Value>,
     /// The variables of `let` that are in sight.
     declared: Vec<(Arc<str>, Value)>,
     scopes: Vec<Scope>,
@@ -53,7 +64,8 @@ struct Scope {
     accumulator: Value,
 }
 
-type Evaluated = Result<Value, ExprError>;
+/// A value was left on top of the stack, or the run has ended.
+type Evaluated = Result<(), ExprError>;
 
 impl Vm<'_> {
     fn failed(&self, at: NodeId) -> impl Fn(Failure) -> ExprError + use<> {
@@ -61,41 +73,82 @@ impl Vm<'_> {
         move |failure| failure.at(span)
     }
 
+    fn push(&mut self, value: Value) -> Evaluated {
+        self.stack.push(value);
+        Ok(())
+    }
+
+    /// Every node leaves a value, so there is one.
+    fn pop(&mut self) -> Value {
+        self.stack.pop().unwrap_or(Value::Nil)
+    }
+
+    fn current(&self) -> &Value {
+        self.stack.last().unwrap_or(&Value::Nil)
+    }
+
+    /// The value on top, which must be true or false, as the node `at` tests it; it stays there.
+    fn current_bool(&self, at: NodeId) -> Result<bool, ExprError> {
+        self.current().to_bool().map_err(self.failed(at))
+    }
+
+    /// Takes so many values from the stack, the lowest first.
+    fn take(&mut self, count: usize) -> Vec<Value> {
+        let from = self.stack.len().saturating_sub(count);
+        self.stack.split_off(from)
+    }
+
     fn evaluate(&mut self, id: NodeId) -> Evaluated {
         self.meter.step(1).map_err(self.failed(id))?;
-        match self.ast.kind(id) {
-            Kind::Nil => Ok(Value::Nil),
-            Kind::Identifier(name) => Ok(self.variable(name)),
-            Kind::Integer(value) => Ok(Value::Int(*value)),
-            Kind::Float(value) => Ok(Value::Float(*value)),
-            Kind::Bool(value) => Ok(Value::Bool(*value)),
-            Kind::Text(text) => Ok(Value::Text(text.clone())),
-            Kind::Bytes(bytes) => Ok(Value::Bytes(bytes.clone())),
-            Kind::Constant(value) => Ok(value.clone()),
+        let ast = self.ast;
+        match ast.kind(id) {
+            Kind::Nil => self.push(Value::Nil),
+            Kind::Identifier(name) => {
+                let value = self.variable(name);
+                self.push(value)
+            }
+            Kind::Integer(value) => self.push(Value::Int(*value)),
+            Kind::Float(value) => self.push(Value::Float(*value)),
+            Kind::Bool(value) => self.push(Value::Bool(*value)),
+            Kind::Text(text) => self.push(Value::Text(text.clone())),
+            Kind::Bytes(bytes) => self.push(Value::Bytes(bytes.clone())),
+            Kind::Constant(value) => self.push(value.clone()),
             Kind::Unary { operator, node } => self.unary(id, operator.op, *node),
             Kind::Binary { operator, left, right } => self.binary(id, operator.op, *left, *right),
             Kind::InSet { left, set } => self.in_set(id, *left, set),
             Kind::Chain(node) => self.chain(*node),
-            Kind::Member { .. } => Ok(self.member(id)?.unwrap_or(Value::Nil)),
+            // Outside a chain none of its accesses is optional.
+            Kind::Member { .. } | Kind::Call { .. } => self.link(id).map(drop),
             Kind::Slice { node, from, to } => self.slice(id, *node, *from, *to),
-            Kind::Call { callee, arguments } => {
-                Ok(self.call(id, *callee, arguments)?.unwrap_or(Value::Nil))
-            }
             Kind::Builtin(call) => self.builtin(id, call),
             Kind::Predicate(body) => self.evaluate(*body),
             Kind::Pointer(name) => self.pointer(id, name),
             Kind::Let { name, value, body } => self.declaration(name, *value, *body),
             Kind::Sequence(nodes) => self.sequence(nodes),
             Kind::Conditional { condition, then, otherwise } => {
-                let condition = self.evaluate(*condition)?.to_bool().map_err(self.failed(id))?;
+                self.evaluate(*condition)?;
+                let condition = self.current_bool(id)?;
+                self.pop();
                 self.evaluate(if condition { *then } else { *otherwise })
             }
-            Kind::Array(nodes) => self.array(id, nodes),
-            Kind::Map(pairs) => self.map(id, pairs),
-            // Only within a map.
-            Kind::Pair { value, .. } => self.evaluate(*value),
+            Kind::Array(nodes) => {
+                self.all(nodes)?;
+                self.array(id, nodes.len())
+            }
+            Kind::Map(pairs) => {
+                self.all(pairs)?;
+                self.map(id, pairs.len())
+            }
+            Kind::Pair { key, value } => {
+                self.evaluate(*key)?;
+                self.evaluate(*value)
+            }
             Kind::SumFromTheRight(nodes) => self.sum_from_the_right(id, nodes),
         }
+    }
+
+    fn all(&mut self, nodes: &[NodeId]) -> Evaluated {
+        nodes.iter().try_for_each(|&node| self.evaluate(node))
     }
 
     fn variable(&self, name: &str) -> Value {
@@ -108,49 +161,59 @@ impl Vm<'_> {
     }
 
     fn declaration(&mut self, name: &Arc<str>, value: NodeId, body: NodeId) -> Evaluated {
-        let value = self.evaluate(value)?;
+        self.evaluate(value)?;
+        let value = self.pop();
         self.declared.push((name.clone(), value));
-        let value = self.evaluate(body)?;
+        self.evaluate(body)?;
         self.declared.pop();
-        Ok(value)
+        Ok(())
     }
 
     fn sequence(&mut self, nodes: &[NodeId]) -> Evaluated {
-        let mut last = Value::Nil;
-        for &node in nodes {
-            last = self.evaluate(node)?;
+        for (index, &node) in nodes.iter().enumerate() {
+            if index > 0 {
+                self.pop();
+            }
+            self.evaluate(node)?;
         }
-        Ok(last)
+        Ok(())
     }
 
     fn unary(&mut self, id: NodeId, op: UnaryOp, node: NodeId) -> Evaluated {
-        let value = self.evaluate(node)?;
-        match op {
+        self.evaluate(node)?;
+        let value = self.pop();
+        let value = match op {
             UnaryOp::Not => value.to_bool().map(|value| Value::Bool(!value)),
             UnaryOp::Minus => arithmetic::negate(&value),
             UnaryOp::Plus => Ok(value),
-        }
-        .map_err(self.failed(id))
+        };
+        let value = value.map_err(self.failed(id))?;
+        self.push(value)
     }
 
     fn binary(&mut self, id: NodeId, op: BinaryOp, left: NodeId, right: NodeId) -> Evaluated {
-        let l = self.evaluate(left)?;
-        match op {
-            BinaryOp::Or | BinaryOp::And => {
-                let decided = l.to_bool().map_err(self.failed(id))? == (op == BinaryOp::Or);
-                return if decided { Ok(l) } else { self.evaluate(right) };
+        self.evaluate(left)?;
+        let goes_on = match op {
+            BinaryOp::Or => !self.current_bool(id)?,
+            BinaryOp::And => self.current_bool(id)?,
+            BinaryOp::Coalesce => self.current().is_nil(),
+            _ => {
+                self.evaluate(right)?;
+                let (r, l) = (self.pop(), self.pop());
+                let value = match op {
+                    BinaryOp::Equal => self.equal(left, right, &l, &r).map(Value::Bool),
+                    BinaryOp::NotEqual => self.equal(left, right, &l, &r).map(|equal| Value::Bool(!equal)),
+                    op => self.operation(op, &l, &r),
+                };
+                let value = value.map_err(self.failed(id))?;
+                return self.push(value);
             }
-            BinaryOp::Coalesce => return if l.is_nil() { self.evaluate(right) } else { Ok(l) },
-            BinaryOp::Matches => return self.matches(id, &l, right),
-            _ => {}
+        };
+        if goes_on {
+            self.pop();
+            self.evaluate(right)?;
         }
-        let r = self.evaluate(right)?;
-        match op {
-            BinaryOp::Equal => self.equal(left, right, &l, &r).map(Value::Bool),
-            BinaryOp::NotEqual => self.equal(left, right, &l, &r).map(|equal| Value::Bool(!equal)),
-            op => self.operation(op, &l, &r),
-        }
-        .map_err(self.failed(id))
+        Ok(())
     }
 
     fn operation(&mut self, op: BinaryOp, l: &Value, r: &Value) -> Result<Value, Failure> {
@@ -171,6 +234,7 @@ impl Vm<'_> {
             BinaryOp::Modulo => arithmetic::modulo(l, r),
             BinaryOp::Exponent => arithmetic::exponent(l, r),
             BinaryOp::In => self.contains(l, r).map(Value::Bool),
+            BinaryOp::Matches => self.matches(l, r).map(Value::Bool),
             BinaryOp::Contains => part_of(l, r, |text, part| text.contains(part)),
             BinaryOp::StartsWith => part_of(l, r, |text, part| text.starts_with(part)),
             BinaryOp::EndsWith => part_of(l, r, |text, part| text.ends_with(part)),
@@ -180,7 +244,6 @@ impl Vm<'_> {
             | BinaryOp::Or
             | BinaryOp::And
             | BinaryOp::Coalesce
-            | BinaryOp::Matches
             | BinaryOp::Pipe => Err(Failure::bad(format!("unknown operator ({op:?})"))),
         }
     }
@@ -194,7 +257,6 @@ impl Vm<'_> {
                 Value::Int(value) => Ok(*value),
                 other => Err(other.conversion("int")),
             };
-            // The second operand is asserted last.
             return Ok(integer(l)? == integer(r)?);
         }
         if plain(TypeKind::String) {
@@ -203,18 +265,16 @@ impl Vm<'_> {
         compare::equal(l, r, &mut self.meter)
     }
 
-    /// Adds the last two first. All but the first addition stand at no place of the text.
+    /// Adds the last two first. All but the last addition stand at no place of the text.
     fn sum_from_the_right(&mut self, id: NodeId, nodes: &[NodeId]) -> Evaluated {
-        let mut values = Vec::with_capacity(nodes.len());
-        for &node in nodes {
-            values.push(self.evaluate(node)?);
+        self.all(nodes)?;
+        for left in (1..nodes.len()).rev() {
+            let span = if left == 1 { self.ast.span(id) } else { super::error::Span::default() };
+            let (r, l) = (self.pop(), self.pop());
+            let sum = arithmetic::add(&l, &r).map_err(|failure| failure.at(span))?;
+            self.stack.push(sum);
         }
-        let Some(mut sum) = values.pop() else { return Ok(Value::Nil) };
-        for (index, value) in values.iter().enumerate().rev() {
-            let span = if index == 0 { self.ast.span(id) } else { super::error::Span::default() };
-            sum = arithmetic::add(value, &sum).map_err(|failure| failure.at(span))?;
-        }
-        Ok(sum)
+        Ok(())
     }
 }
 

@@ -8,57 +8,63 @@ use super::super::error::{Class, ExprError, Failure};
 use super::super::regexp::Regexp;
 use super::super::value::{Array, Keys, Map, Value};
 use super::{Evaluated, Vm};
-use std::sync::Arc;
-
-/// A value, or `None` where a chain met nil.
-type Link = Result<Option<Value>, ExprError>;
 
 /// What the compilation of a pattern counts for.
 const PATTERN_STEPS: usize = 1_000;
 
+/// Whether an optional access of a chain met nil: then that is on top of the stack, and the chain ends.
+type Ended = Result<bool, ExprError>;
+
 impl Vm<'_> {
     /// A chain of accesses: nil where an optional one meets nil.
     pub(super) fn chain(&mut self, node: NodeId) -> Evaluated {
-        let value = self.link(node)?.filter(|value| !value.is_nil());
-        Ok(value.unwrap_or(Value::Nil))
+        self.link(node)?;
+        if self.current().is_nil() {
+            self.pop();
+            self.stack.push(Value::Nil);
+        }
+        Ok(())
     }
 
-    fn link(&mut self, id: NodeId) -> Link {
+    /// An access or a call, or what it begins with.
+    pub(super) fn link(&mut self, id: NodeId) -> Ended {
         self.meter.step(1).map_err(self.failed(id))?;
-        match self.ast.kind(id) {
-            Kind::Member { .. } => self.member(id),
+        let ast = self.ast;
+        match ast.kind(id) {
+            Kind::Member { node, property, optional, .. } => self.member(id, *node, *property, *optional),
             Kind::Call { callee, arguments } => self.call(id, *callee, arguments),
-            _ => self.evaluate(id).map(Some),
+            _ => self.evaluate(id).map(|()| false),
         }
     }
 
-    pub(super) fn member(&mut self, id: NodeId) -> Link {
-        let &Kind::Member { node, property, optional, .. } = self.ast.kind(id) else { return Ok(None) };
-        let Some(base) = self.link(node)? else { return Ok(None) };
-        if optional && base.is_nil() {
-            return Ok(None);
+    fn member(&mut self, id: NodeId, node: NodeId, property: NodeId, optional: bool) -> Ended {
+        if self.link(node)? || (optional && self.current().is_nil()) {
+            return Ok(true);
         }
-        let index = self.evaluate(property)?;
-        builtin::fetch(&base, &index, &mut self.meter).map(Some).map_err(self.failed(id))
+        self.evaluate(property)?;
+        let (index, base) = (self.pop(), self.pop());
+        let value = builtin::fetch(&base, &index, &mut self.meter).map_err(self.failed(id))?;
+        self.push(value).map(|()| false)
     }
 
     /// Arguments come before what is called.
-    pub(super) fn call(&mut self, id: NodeId, callee: NodeId, arguments: &[NodeId]) -> Link {
-        let arguments = self.all(arguments)?;
-        let Some(callee) = self.link(callee)? else { return Ok(None) };
+    fn call(&mut self, id: NodeId, callee: NodeId, arguments: &[NodeId]) -> Ended {
+        self.all(arguments)?;
+        if self.link(callee)? {
+            return Ok(true);
+        }
+        let callee = self.pop();
+        let arguments = self.take(arguments.len());
         let called = match &callee {
             Value::Method(bound) => bound.method.call(&bound.receiver, &arguments),
-            Value::Nil => Err(Failure::bad("invalid operation: cannot call nil").of(Class::NilOperand)),
+            Value::Nil => Err(Failure::new(Class::NilOperand, "invalid operation: cannot call nil")),
             other => {
                 let own = other.type_name();
                 Err(Failure::bad(format!("invalid operation: cannot call non-function of type {own}")))
             }
         };
-        called.map(Some).map_err(self.failed(id))
-    }
-
-    fn all(&mut self, nodes: &[NodeId]) -> Result<Vec<Value>, ExprError> {
-        nodes.iter().map(|&node| self.evaluate(node)).collect()
+        let value = called.map_err(self.failed(id))?;
+        self.push(value).map(|()| false)
     }
 
     pub(super) fn slice(
@@ -68,48 +74,56 @@ impl Vm<'_> {
         from: Option<NodeId>,
         to: Option<NodeId>,
     ) -> Evaluated {
-        let value = self.evaluate(node)?;
-        let to = to.map(|to| self.evaluate(to)).transpose()?;
-        let from = from.map_or(Ok(Value::Int(0)), |from| self.evaluate(from))?;
-        builtin::slice(&value, &from, to.as_ref()).map_err(self.failed(id))
+        self.evaluate(node)?;
+        match to {
+            Some(to) => self.evaluate(to)?,
+            None => {
+                let len = builtin::len_of(self.current()).map_err(self.failed(id))?;
+                self.push(len)?;
+            }
+        }
+        match from {
+            Some(from) => self.evaluate(from)?,
+            None => self.push(Value::Int(0))?,
+        }
+        let (from, to, value) = (self.pop(), self.pop(), self.pop());
+        let slice = builtin::slice(&value, &from, &to).map_err(self.failed(id))?;
+        self.push(slice)
     }
 
     pub(super) fn builtin(&mut self, id: NodeId, call: &BuiltinCall) -> Evaluated {
         match call.builtin.body {
             Body::Loop(kind) => self.run_loop(id, kind, call),
             Body::Function(function) => {
-                let arguments = self.all(&call.arguments)?;
-                function(&arguments, &mut self.meter).map_err(self.failed(id))
+                self.all(&call.arguments)?;
+                let arguments = self.take(call.arguments.len());
+                let value = function(&arguments, &mut self.meter).map_err(self.failed(id))?;
+                self.push(value)
             }
         }
     }
 
-    pub(super) fn array(&mut self, id: NodeId, nodes: &[NodeId]) -> Evaluated {
-        let items = self.all(nodes)?;
-        let made = self.meter.grow(items.len()).and_then(|()| Array::new(items));
-        made.map(Value::Array).map_err(self.failed(id))
+    /// An array of the values on top of the stack.
+    pub(super) fn array(&mut self, id: NodeId, len: usize) -> Evaluated {
+        let items = self.take(len);
+        let made = self.meter.grow(len).and_then(|()| Array::new(items));
+        let made = made.map_err(self.failed(id))?;
+        self.push(Value::Array(made))
     }
 
-    /// The last of equal keys stands first on the machine's stack, and the first one's value is written last.
-    pub(super) fn map(&mut self, id: NodeId, pairs: &[NodeId]) -> Evaluated {
-        let mut entries: Vec<(Value, Value)> = Vec::new();
-        let mut evaluated = Vec::new();
-        for &pair in pairs {
-            if let &Kind::Pair { key, value } = self.ast.kind(pair) {
-                evaluated.push((self.evaluate(key)?, self.evaluate(value)?));
-            }
-        }
+    /// A map of the keys and values on top of the stack. They are taken from above, so of equal keys the first counts.
+    pub(super) fn map(&mut self, id: NodeId, pairs: usize) -> Evaluated {
         let failed = self.failed(id);
-        self.meter.grow(evaluated.len()).map_err(&failed)?;
-        for (key, value) in evaluated {
-            let text: Arc<str> = key.to_text().map_err(&failed)?.clone();
-            self.meter.step(entries.len()).map_err(&failed)?;
-            let known = |(own, _): &(Value, Value)| matches!(own, Value::Text(own) if *own == text);
-            if !entries.iter().any(known) {
-                entries.push((key, value));
-            }
+        self.meter.grow(pairs).map_err(&failed)?;
+        let mut entries: Vec<(Value, Value)> = Vec::new();
+        for _ in 0..pairs {
+            let (value, key) = (self.pop(), self.pop());
+            key.to_text().map_err(&failed)?;
+            builtin::insert(&mut entries, key, value, &mut self.meter).map_err(&failed)?;
         }
-        Map::new(Keys::Object, entries).map(Value::Map).map_err(failed)
+        entries.reverse();
+        let map = Map::new(Keys::Object, entries).map_err(failed)?;
+        self.push(Value::Map(map))
     }
 
     /// `runtime.In`.
@@ -146,7 +160,8 @@ impl Vm<'_> {
 
     /// `in` a set of literals: nil stands for 0 and for the empty text, a value of another type is an error.
     pub(super) fn in_set(&mut self, id: NodeId, left: NodeId, set: &Literals) -> Evaluated {
-        let needle = self.evaluate(left)?;
+        self.evaluate(left)?;
+        let needle = self.pop();
         let found = match (set, &needle) {
             (Literals::Integers(integers), Value::Int(value)) => Ok(integers.contains(value)),
             (Literals::Integers(integers), Value::Nil) => Ok(integers.contains(&0)),
@@ -155,28 +170,25 @@ impl Vm<'_> {
             (Literals::Texts(texts), Value::Nil) => Ok(texts.contains("")),
             (Literals::Texts(_), _) => Err(not_a_key(&needle, "string")),
         };
-        found.map(Value::Bool).map_err(self.failed(id))
+        let found = found.map_err(self.failed(id))?;
+        self.push(Value::Bool(found))
     }
 
-    /// `matches`. A literal pattern that does not compile was refused before.
-    pub(super) fn matches(&mut self, id: NodeId, value: &Value, pattern: NodeId) -> Evaluated {
-        let pattern = self.evaluate(pattern)?;
+    /// `matches`: nil matches nothing. A literal pattern that does not compile was refused before.
+    pub(super) fn matches(&mut self, value: &Value, pattern: &Value) -> Result<bool, Failure> {
         if value.is_nil() || pattern.is_nil() {
-            return Ok(Value::Bool(false));
+            return Ok(false);
         }
-        let failed = self.failed(id);
-        self.meter.step(PATTERN_STEPS).map_err(&failed)?;
-        let pattern = Regexp::new(pattern.to_text().map_err(&failed)?);
-        let pattern = pattern.map_err(|failure| failed(failure.of(Class::BadArgument)))?;
-        let found = match value {
+        self.meter.step(PATTERN_STEPS)?;
+        let pattern = Regexp::new(pattern.to_text()?).map_err(|failure| failure.of(Class::BadArgument))?;
+        match value {
             Value::Text(text) => Ok(pattern.is_match(text)),
             Value::Bytes(bytes) => match std::str::from_utf8(bytes) {
                 Ok(text) => Ok(pattern.is_match(text)),
                 Err(_) => Err(Failure::unsupported("bytes that are no text are not matched")),
             },
             other => Err(other.conversion("[]uint8")),
-        };
-        found.map(Value::Bool).map_err(failed)
+        }
     }
 
     pub(super) fn range(&mut self, from: &Value, to: &Value) -> Result<Value, Failure> {
