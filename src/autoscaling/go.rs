@@ -5,6 +5,10 @@
 
 use crate::units::{SimDuration, SimTime};
 
+mod parse_float;
+
+pub(crate) use parse_float::parse_float;
+
 /// `int64(x)` of Go on amd64: truncated toward zero, `i64::MIN` where the result does not fit or `x` is NaN.
 pub(crate) fn int64(x: f64) -> i64 {
     // Exact in an `f64`, as i64::MAX is not.

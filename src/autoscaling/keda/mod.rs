@@ -8,6 +8,7 @@ mod annotations;
 mod conditions;
 mod executor;
 mod fallback;
+pub mod formula;
 mod hpa;
 mod operator;
 mod prometheus_scaler;

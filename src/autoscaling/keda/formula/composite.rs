@@ -4,6 +4,8 @@ use super::expr::{Class, ExprError, Program, Value};
 use super::variables::{Input, Variables};
 use super::webhook::{Refusal, validate_and_compile};
 use crate::autoscaling::go;
+use crate::autoscaling::quantity::{Quantity, approximate_float};
+use crate::units::MilliValue;
 
 /// A formula that KEDA's webhook let pass.
 #[derive(Clone, Debug)]
@@ -39,7 +41,7 @@ pub struct CompositeValue {
     /// As the formula gave it.
     pub value: f64,
     /// In thousandths, cut: what the HPA reads.
-    pub milli: i64,
+    pub milli: MilliValue,
     /// The formula gave nil, and `fallback.replicas` times the target stands in for it.
     pub from_fallback_target: bool,
 }
@@ -62,6 +64,18 @@ pub enum RuntimeClass {
     NonFloatResult,
     /// It gives nil and there is no fallback.
     NoFallback,
+}
+
+impl CompositeValue {
+    /// Whether it is above `scalingModifiers.activationTarget`, so that the ScaledObject is active.
+    pub fn is_active(&self, activation_target: f64) -> bool {
+        approximate_float(self.milli) > activation_target
+    }
+
+    /// What is handed to the HPA.
+    pub fn quantity(&self) -> Quantity {
+        Quantity::from_set_milli(self.milli)
+    }
 }
 
 impl Formula {
@@ -120,7 +134,7 @@ impl Formula {
                 return Err(CalculationError { class: RuntimeClass::NonFloatResult, message });
             }
         };
-        Ok(CompositeValue { value: out, milli: go::int64(out * 1000.0), from_fallback_target })
+        Ok(CompositeValue { value: out, milli: MilliValue(go::int64(out * 1000.0)), from_fallback_target })
     }
 }
 

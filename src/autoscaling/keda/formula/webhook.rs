@@ -5,6 +5,8 @@ use super::cast::{CastFormula, cast_to_float_if_necessary};
 use super::expr::{Class, ExprError, Program};
 use super::variables::Variables;
 use crate::autoscaling::go;
+use crate::nearest::nearest;
+use crate::problem::Problem;
 
 /// The step at which a formula is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +56,59 @@ impl Refusal {
             RefusalClass::FormulaEmpty | RefusalClass::TargetEmpty | RefusalClass::TargetInvalid => {
                 Stage::TargetOrEmpty
             }
+        }
+    }
+
+    /// The refusal as a problem with `formula`, which is the user's, over the triggers called `names`: the caret is in the
+    /// formula, or, for a mistake that the wrapping makes of it, in the text that KEDA compiles. Without a mistake in
+    /// the formula the key is that of the setting below `scaling_modifiers`.
+    pub fn problem(&self, formula: &str, names: &[&str]) -> Problem {
+        let Some((error, written)) = &self.mistake else {
+            let (key, help) = match self.class {
+                RefusalClass::FormulaEmpty => ("formula", "give a formula over the triggers' names"),
+                RefusalClass::TargetEmpty => ("target", "give the value that one replica shall have"),
+                _ => ("target", "give a number above 0, as a string"),
+            };
+            return Problem::key(key, self.message.clone()).help(help);
+        };
+        let (from, to) = error.bytes(&self.compiled);
+        let mut message = match (self.class, error.class) {
+            (_, Class::Unsupported) => error.message.clone(),
+            (RefusalClass::DummyRun, _) => {
+                format!("the formula fails where every trigger is -1, as KEDA tries it: {}", error.message)
+            }
+            _ => format!("KEDA refuses the formula: {}", error.message),
+        };
+        let is_in_formula = written.contains(&from);
+        if !is_in_formula {
+            message = format!("{message}, in the text that KEDA makes of it");
+        }
+        let problem = if is_in_formula {
+            let span = (from - written.start, to.min(written.end) - written.start);
+            Problem::text(formula, span, message)
+        } else {
+            Problem::text(self.compiled.clone(), (from, to), message)
+        };
+        match self.help(error, names) {
+            Some(help) => problem.help(help),
+            None => problem,
+        }
+    }
+
+    fn help(&self, error: &ExprError, names: &[&str]) -> Option<String> {
+        match error.class {
+            Class::UnknownName => {
+                let name = error.message.strip_prefix("unknown name ")?;
+                match (nearest(name, names.iter().copied()), names) {
+                    (Some(near), _) => Some(format!("did you mean `{near}`?")),
+                    (None, []) => Some("give the triggers a `name`, by which a formula can call them".to_owned()),
+                    (None, _) => Some(format!("the triggers are called {}", names.join(", "))),
+                }
+            }
+            Class::Syntax if error.message.contains("cannot be mixed") => {
+                Some("put `a ?? b` in parentheses".to_owned())
+            }
+            _ => None,
         }
     }
 

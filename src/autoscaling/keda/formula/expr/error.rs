@@ -4,11 +4,11 @@ use std::fmt;
 
 /// Part of an expression's text, in characters from its start, as `file.Location` counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Span {
+pub(super) struct Span {
     /// First character.
-    pub from: usize,
+    pub(super) from: usize,
     /// Character after the last.
-    pub to: usize,
+    pub(super) to: usize,
 }
 
 /// The kind of a mistake.
@@ -43,13 +43,13 @@ pub enum Class {
 
 /// A mistake and its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ExprError {
+pub(crate) struct ExprError {
     /// Its kind.
-    pub class: Class,
+    pub(crate) class: Class,
     /// The words of the real language, without the position.
-    pub message: String,
+    pub(crate) message: String,
     /// Where.
-    pub span: Span,
+    pub(super) span: Span,
 }
 
 impl ExprError {
@@ -59,7 +59,7 @@ impl ExprError {
 
     /// The message with line and column, both from 1, as `file.Error` prints its first line. A place on an empty line
     /// prints none.
-    pub fn text(&self, source: &str) -> String {
+    pub(crate) fn text(&self, source: &str) -> String {
         let before: String = source.chars().take(self.span.from).collect();
         let line = before.matches('\n').count() + 1;
         let column = before.chars().rev().take_while(|&c| c != '\n').count() + 1;
@@ -70,7 +70,7 @@ impl ExprError {
     }
 
     /// The span in bytes of `source`.
-    pub fn bytes(&self, source: &str) -> (usize, usize) {
+    pub(crate) fn bytes(&self, source: &str) -> (usize, usize) {
         let byte = |character| source.char_indices().nth(character).map_or(source.len(), |(at, _)| at);
         (byte(self.span.from), byte(self.span.to))
     }

@@ -106,15 +106,15 @@ fn finite_pow(x: f64, y: f64) -> f64 {
 
 /// `math.Log` of a finite `x` above 0.
 fn ln(x: f64) -> f64 {
-    const LN2_HI: f64 = 6.931_471_803_691_238_164_90e-01;
-    const LN2_LO: f64 = 1.908_214_929_270_587_700_02e-10;
-    const L1: f64 = 6.666_666_666_666_735_130e-01;
-    const L2: f64 = 3.999_999_999_940_941_908e-01;
-    const L3: f64 = 2.857_142_874_366_239_149e-01;
-    const L4: f64 = 2.222_219_843_214_978_396e-01;
-    const L5: f64 = 1.818_357_216_161_805_012e-01;
-    const L6: f64 = 1.531_383_769_920_937_332e-01;
-    const L7: f64 = 1.479_819_860_511_658_591e-01;
+    const LN2_HI: f64 = f64::from_bits(0x3FE6_2E42_FEE0_0000);
+    const LN2_LO: f64 = f64::from_bits(0x3DEA_39EF_3579_3C76);
+    const L1: f64 = f64::from_bits(0x3FE5_5555_5555_5593);
+    const L2: f64 = f64::from_bits(0x3FD9_9999_9997_FA04);
+    const L3: f64 = f64::from_bits(0x3FD2_4924_9422_9359);
+    const L4: f64 = f64::from_bits(0x3FCC_71C5_1D8E_78AF);
+    const L5: f64 = f64::from_bits(0x3FC7_4664_96CB_03DE);
+    const L6: f64 = f64::from_bits(0x3FC3_9A09_D078_C69F);
+    const L7: f64 = f64::from_bits(0x3FC2_F112_DF3E_5244);
     // The exponent is taken from the bits, also of a subnormal number, whose mantissa has no leading one.
     let bits = x.to_bits();
     let mut fraction = f64::from_bits((bits & 0x000F_FFFF_FFFF_FFFF) | 0.5_f64.to_bits());
@@ -137,19 +137,11 @@ fn ln(x: f64) -> f64 {
 /// `math.Exp` of an `x` in (-400, 400), where nothing overflows: a power's fraction is at most a half, and the
 /// logarithm of a float at most 745.
 fn exp(x: f64) -> f64 {
-    const LN2_UPPER: f64 = 0.693_147_180_559_662_956_511_601_805_686_950_683_593_75;
-    const LN2_LOWER: f64 = 0.282_352_905_630_315_771_225_884_481_750_134_360_255_254_120_68e-12;
-    // 1/3! to 1/8!.
-    const TAYLOR: [f64; 8] = [
-        2.480_158_730_158_730_158_7e-5,
-        1.984_126_984_126_984_127_0e-4,
-        1.388_888_888_888_888_888_9e-3,
-        8.333_333_333_333_333_333_3e-3,
-        4.166_666_666_666_666_666_7e-2,
-        1.666_666_666_666_666_666_7e-1,
-        0.5,
-        1.0,
-    ];
+    const LN2_UPPER: f64 = f64::from_bits(0x3FE6_2E42_FEFA_3000);
+    const LN2_LOWER: f64 = f64::from_bits(0x3D53_DE6A_F278_ECE6);
+    // 1/8!, 1/7!, ... 1/1!.
+    const TAYLOR: [f64; 8] =
+        [1.0 / 40_320.0, 1.0 / 5_040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0];
     let exponent = (std::f64::consts::LOG2_E * x).round_ties_even();
     let x = exponent.mul_add(-LN2_UPPER, x);
     let x = exponent.mul_add(-LN2_LOWER, x) * 0.0625;
@@ -196,4 +188,49 @@ fn ldexp(fraction: f64, exponent: i64) -> f64 {
 /// `x` without a subnormal mantissa, and the power of two that was taken from it.
 fn normalized(x: f64) -> (f64, i64) {
     if x.abs() < f64::MIN_POSITIVE { (x * (1_u64 << 52) as f64, -52) } else { (x, 0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Values of Go 1.27.3 on amd64.
+    const POWERS: [(f64, f64, u64); 10] = [
+        (2.0, 0.3, 0x3FF3_B2C4_7BFF_8329),
+        (10.0, -3.7, 0x3F2A_26FD_4727_80C1),
+        (1.1, 100.5, 0x40CC_3A9D_3430_9B66),
+        (0.7, 12.25, 0x3F89_EDC0_106D_A41B),
+        (1234.5678, 1.5, 0x40E5_2E49_3FD6_581E),
+        (5e-324, 0.25, 0x2FF3_06FE_0A31_B6EB),
+        (1e300, 1.01, 0x7ED7_54E3_1CD0_7302),
+        (3.0, 40.0, 0x43E5_1716_8A45_23FD),
+        (0.1, -7.0, 0x4163_12CF_FFFF_FFFC),
+        (-1.5, 7.0, 0xC031_1600_0000_0000),
+    ];
+
+    #[test]
+    fn powers_have_gos_last_bits() {
+        for (x, y, bits) in POWERS {
+            assert_eq!(pow(x, y).to_bits(), bits, "{x} ^ {y}");
+        }
+    }
+
+    #[test]
+    fn special_cases_are_ieee_754s() {
+        for (x, y, power) in [
+            (0.0, -1.0, f64::INFINITY),
+            (-0.0, -1.0, f64::NEG_INFINITY),
+            (-0.0, 3.0, -0.0),
+            (-1.0, f64::INFINITY, 1.0),
+            (2.0, f64::NEG_INFINITY, 0.0),
+            (f64::NEG_INFINITY, 3.0, f64::NEG_INFINITY),
+            (0.5, 1e300, 0.0),
+            (-2.0, -3.0, -0.125),
+            (5e-324, 2.0, 0.0),
+        ] {
+            assert_eq!(pow(x, y).to_bits(), f64::to_bits(power), "{x} ^ {y}");
+        }
+        assert!(pow(-2.0, 0.5).is_nan() && pow(f64::NAN, 2.0).is_nan());
+        assert_eq!((pow(f64::NAN, 0.0), pow(1.0, f64::NAN)), (1.0, 1.0));
+    }
 }

@@ -8,7 +8,7 @@ const SECONDS_PER_DAY: i64 = 86_400;
 
 /// An instant, and the zone in which it is shown.
 #[derive(Clone, Copy, Debug)]
-pub struct Time {
+pub(crate) struct Time {
     /// Seconds since 1970 in UTC.
     unix_s: i64,
     ns: u32,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 /// A value.
 #[derive(Clone, Debug)]
-pub enum Value {
+pub(crate) enum Value {
     /// `nil`.
     Nil,
     /// `bool`.
@@ -43,14 +43,14 @@ pub enum Value {
 
 /// A method that was taken from a value.
 #[derive(Debug)]
-pub struct BoundMethod {
+pub(crate) struct BoundMethod {
     pub(super) receiver: Value,
     pub(super) method: &'static Method,
 }
 
 /// The type of the items of an array.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Items {
+pub(crate) enum Items {
     /// `[]interface {}`.
     Any,
     /// `[]int`, a range.
@@ -65,7 +65,7 @@ pub enum Items {
 
 /// An array.
 #[derive(Clone, Debug)]
-pub struct Array {
+pub(crate) struct Array {
     pub(super) items: Items,
     storage: Storage,
     /// A nil slice: it has no items, and `??` takes it for nil.
@@ -140,7 +140,7 @@ impl Array {
 
 /// The type of a map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keys {
+pub(crate) enum Keys {
     /// `map[string]interface {}`.
     Object,
     /// `map[interface {}]interface {}`.
@@ -153,7 +153,7 @@ pub enum Keys {
 
 /// A map. Go gives its entries in any order; here it is the order in which they were added.
 #[derive(Clone, Debug)]
-pub struct Map {
+pub(crate) struct Map {
     pub(super) keys: Keys,
     pub(super) entries: Arc<[(Value, Value)]>,
     depth: usize,
@@ -191,7 +191,7 @@ impl std::fmt::Display for Value {
 
 impl Value {
     /// The variables of an expression as a map; they all are floats where `typed`.
-    pub fn variables<'a>(entries: impl Iterator<Item = (&'a str, Value)>, typed: bool) -> Self {
+    pub(crate) fn variables<'a>(entries: impl Iterator<Item = (&'a str, Value)>, typed: bool) -> Self {
         let keys = if typed { Keys::Floats } else { Keys::Object };
         let entries = entries.map(|(name, value)| (Value::Text(name.into()), value)).collect();
         Value::Map(Map { keys, entries, depth: 1 })
@@ -216,7 +216,7 @@ impl Value {
     }
 
     /// The name of the Go type (`%T`).
-    pub fn type_name(&self) -> &'static str {
+    pub(crate) fn type_name(&self) -> &'static str {
         match self {
             Value::Nil => "<nil>",
             Value::Bool(_) => "bool",

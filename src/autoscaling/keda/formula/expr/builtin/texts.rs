@@ -182,7 +182,7 @@ pub(super) fn from_base64(values: &[Value], _: &mut Meter) -> Result<Value, Fail
     let encoded: Vec<u8> = text(values, 0)?.bytes().filter(|c| !matches!(c, b'\r' | b'\n')).collect();
     let illegal = || Failure::bad("illegal base64 data");
     let data = encoded.len() - encoded.iter().rev().take(2).take_while(|&&c| c == b'=').count();
-    if encoded.len() % 4 != 0 {
+    if !encoded.len().is_multiple_of(4) {
         return Err(illegal());
     }
     let mut bytes = Vec::new();

@@ -90,9 +90,14 @@ pub(super) fn aggregate(name: &str, types: &[Option<Type>]) -> Validated {
     first.ok_or_else(|| (Class::Arity, format!("not enough arguments to call {name}")))
 }
 
-/// Functions whose value depends on when and where the operator runs.
-pub(super) fn not_simulated(name: &str) -> Validated {
-    Err((Class::Unsupported, format!("`{name}` depends on the operator's clock or files and is not simulated")))
+/// `now`: an expression that calls it is refused once all of it was checked.
+pub(super) fn now(types: &[Option<Type>]) -> Validated {
+    if types.is_empty() { Ok(Type::Time) } else { Err(arity("0", types.len())) }
+}
+
+/// `timezone`, whose value depends on the operator's files.
+pub(super) fn timezone(_: &[Option<Type>]) -> Validated {
+    Err((Class::Unsupported, "`timezone` is not simulated".to_owned()))
 }
 
 /// `date` with one argument; layouts and zones are not simulated.

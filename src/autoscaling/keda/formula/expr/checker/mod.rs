@@ -24,7 +24,21 @@ pub(super) fn check(
     is_variable: &dyn Fn(&str) -> bool,
 ) -> Result<(), ExprError> {
     let mut checker = Checker { ast, is_variable, declared: Vec::new(), scopes: Vec::new() };
-    checker.visit(root).map(drop)
+    checker.visit(root)?;
+    match find_now(ast, root) {
+        Some(at) => Err(ExprError::new(
+            Class::Unsupported,
+            ast.span(at),
+            "`now` reads the operator's clock, which is not simulated",
+        )),
+        None => Ok(()),
+    }
+}
+
+/// A call of `now`.
+fn find_now(ast: &Ast, id: NodeId) -> Option<NodeId> {
+    let is_now = ast.builtin_call(id).is_some_and(|call| call.builtin.name == "now");
+    if is_now { Some(id) } else { ast.kind(id).children().find_map(|child| find_now(ast, child)) }
 }
 
 struct Checker<'a> {

@@ -21,7 +21,7 @@ use std::sync::Arc;
 pub(super) use meter::Meter;
 
 /// Where the variables of an expression come from.
-pub trait Environment {
+pub(crate) trait Environment {
     /// The value of a variable. One that is absent is nil, or the zero of the type that all variables have.
     fn fetch(&self, name: &str) -> Value;
 
