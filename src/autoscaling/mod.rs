@@ -1,5 +1,6 @@
 //! The controller: what KEDA and the HPA decide.
 
+pub mod describe;
 mod go;
 pub mod hpa;
 pub mod keda;

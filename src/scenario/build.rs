@@ -5,7 +5,9 @@ use super::input_error::InputError;
 use super::policy::Rule;
 use super::source_text::SourceText;
 use super::world::Scenario;
-use crate::autoscaling::keda::{Annotations, KedaOperator, PrometheusTrigger, ScaledObjectSpec, validate};
+use crate::autoscaling::keda::{
+    Annotations, KedaOperator, ObjectNames, PrometheusTrigger, ScaledObjectSpec, Scaler, validate,
+};
 use crate::monitoring::kube_state_metrics;
 use crate::monitoring::never_match::{self, Exposed};
 use crate::monitoring::promql::{Query, QueryOptions, Read};
@@ -41,7 +43,7 @@ impl Scenario {
         let autoscaling = self.autoscaling(&target, &schema, &mut warnings)?;
         let retention = match &autoscaling {
             Autoscaling::Static => Retention::Window(SimDuration::ZERO),
-            Autoscaling::Keda(keda) => retention(&keda.queries),
+            Autoscaling::Keda(keda) => retention(keda.queries.iter().flatten()),
         };
         let step_time = self.model.step_time(&self.engine);
         let path = &self.model.request_path;
@@ -125,13 +127,14 @@ impl Scenario {
     }
 
     /// What a careful colleague would say about scaling to zero.
-    fn zero_warning(spec: &ScaledObjectSpec, queries: &[Query]) -> Option<String> {
+    fn zero_warning(spec: &ScaledObjectSpec, queries: &[Option<Query>]) -> Option<String> {
         let smallest = spec.idle_replica_count.map_or(spec.min_replicas(), Replicas);
         let from_pods = |query: &Query| {
             let metric = |read: &Read| read.metric().is_some_and(|metric| metric.starts_with("vllm:"));
             !query.reads().is_empty() && query.reads().iter().all(metric)
         };
-        (smallest == Replicas::ZERO && queries.iter().all(from_pods)).then(|| {
+        let sleeps = |query: &Option<Query>| query.as_ref().is_some_and(from_pods);
+        (smallest == Replicas::ZERO && queries.iter().all(sleeps)).then(|| {
             "at zero replicas nothing scales up again: every trigger reads metrics that only a running pod exposes"
                 .to_owned()
         })
@@ -157,24 +160,26 @@ impl Scenario {
         let Rule::ScaledObject(spec) = &self.policy.rule else { return Ok(Autoscaling::Static) };
         let annotations =
             Annotations::of(&self.policy.annotations).map_err(|problem| self.policy.locate(problem))?;
-        let operator = KedaOperator::new(
-            self.policy.object_name(),
-            spec,
-            annotations,
-            self.keda,
-            &self.hpa,
-            SimTime::ZERO,
-        );
+        let names = ObjectNames {
+            namespace: target.namespace.clone(),
+            name: self.policy.object_name().to_owned(),
+            deployment: target.deployment.clone(),
+        };
+        let operator =
+            KedaOperator::new(names, spec, annotations, self.keda, &self.hpa, SimTime::ZERO, self.start);
         // What the checks of the policy let through, the operator takes.
         let operator = operator.map_err(|problems| {
             let first =
                 problems.into_iter().next().unwrap_or_else(|| Problem::whole("KEDA refuses this policy"));
             self.policy.locate(first)
         })?;
-        warnings.extend(validate::warnings(spec));
+        warnings.extend(validate::warnings(spec, annotations, self.keda, self.start));
         let mut queries = Vec::new();
-        for (index, trigger) in operator.triggers().iter().enumerate() {
-            queries.push(self.query(index, trigger, target, schema, warnings)?);
+        for (index, scaler) in operator.scalers().iter().enumerate() {
+            queries.push(match scaler {
+                Scaler::Prometheus(trigger) => Some(self.query(index, trigger, target, schema, warnings)?),
+                Scaler::Cron(_) => None,
+            });
         }
         warnings.extend(Self::zero_warning(spec, &queries));
         Ok(Autoscaling::Keda(Box::new(KedaSetup {
@@ -245,8 +250,8 @@ impl Scenario {
 }
 
 /// As long as any query looks back; all of it where a query fixes an instant.
-fn retention(queries: &[Query]) -> Retention {
-    match queries.iter().map(Query::look_behind).max().unwrap_or_default() {
+fn retention<'a>(queries: impl Iterator<Item = &'a Query>) -> Retention {
+    match queries.map(Query::look_behind).max().unwrap_or_default() {
         longest if longest > SimDuration::from_secs(400 * 24 * 3600 / 4) => Retention::All,
         // One minute more, for the second that KEDA cuts off and markers that come late.
         longest => Retention::Window(longest + SimDuration::from_secs(60)),

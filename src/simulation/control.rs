@@ -4,12 +4,13 @@ use super::event::Event;
 use super::record::{Controller, DecisionRecord, Recorder};
 use super::telemetry::Sensor;
 use super::world::World;
-use crate::autoscaling::hpa::{self, HpaState, Plan, Scale};
+use crate::autoscaling::describe::DescribedEvent;
+use crate::autoscaling::hpa::{self, HpaState, HpaStatus, Plan, Scale};
 use crate::autoscaling::keda::{self, KedaOperator, PrometheusTrigger, QueryOutcome, TriggerReading};
 use crate::monitoring::promql::Query;
 use crate::random::Streams;
 use crate::units::{Replicas, SimDuration, SimTime};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// What decides about `spec.replicas`.
 pub enum Autoscaling {
@@ -23,8 +24,8 @@ pub enum Autoscaling {
 pub struct KedaSetup {
     /// The operator of the ScaledObject, created at t = 0.
     pub operator: KedaOperator,
-    /// The query of each trigger, in the order of the spec.
-    pub queries: Vec<Query>,
+    /// The query of each trigger, in the order of the spec; `None` for a trigger that asks none.
+    pub queries: Vec<Option<Query>>,
     /// How long one query takes, HTTP included; delays the HPA's next sync.
     pub query_latency: SimDuration,
     /// Period of KEDA's poll, for its phase.
@@ -38,9 +39,10 @@ pub(super) struct ControlLoops {
 
 struct Keda {
     operator: KedaOperator,
-    queries: Vec<Query>,
+    queries: Vec<Option<Query>>,
     query_latency: SimDuration,
     hpa_state: HpaState,
+    hpa_status: HpaStatus,
     first_poll: SimTime,
     first_sync: SimTime,
     /// By trigger.
@@ -91,9 +93,19 @@ impl Seen {
 /// A poll as decisions.jsonl shows it.
 #[derive(Serialize)]
 struct PollDetail<'a> {
-    queries: Vec<&'a str>,
+    queries: Vec<Option<&'a str>>,
     #[serde(flatten)]
     decision: &'a keda::PollDecision,
+    scaled_object: StatusOf<'a>,
+}
+
+/// The status of a ScaledObject, made when somebody wants to read it.
+struct StatusOf<'a>(&'a KedaOperator);
+
+impl Serialize for StatusOf<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.status().serialize(serializer)
+    }
 }
 
 /// A sync as decisions.jsonl shows it.
@@ -102,6 +114,8 @@ struct SyncDetail<'a> {
     external_metrics: &'a [TriggerReading],
     #[serde(flatten)]
     decision: &'a hpa::Decision,
+    hpa: &'a HpaStatus,
+    events: &'a [DescribedEvent],
 }
 
 /// What one sync of the HPA fetched.
@@ -125,6 +139,7 @@ impl ControlLoops {
                 first_poll: phase("keda/poll-phase", setup.polling_interval),
                 first_sync: phase("hpa/sync-phase", sync_period),
                 seen: vec![Seen::default(); setup.queries.len()],
+                hpa_status: setup.operator.hpa_status(),
                 operator: setup.operator,
                 queries: setup.queries,
                 query_latency: setup.query_latency,
@@ -137,11 +152,11 @@ impl ControlLoops {
 impl Keda {
     /// KEDA's scale loop: every trigger, then 0 <-> min.
     fn poll(&mut self, sensor: &Sensor, workload: keda::Workload, now: SimTime) -> keda::PollDecision {
-        let outcomes: Vec<QueryOutcome> =
-            self.queries.iter_mut().map(|query| sensor.ask(query, now)).collect();
-        let decision = self.operator.poll(now, now, workload, &outcomes);
+        let ask = |query: &mut Option<Query>| Some(sensor.ask(query.as_mut()?, now));
+        let outcomes: Vec<Option<QueryOutcome>> = self.queries.iter_mut().map(ask).collect();
+        let decision = self.operator.poll(now, now, workload, &outcomes, &self.hpa_status);
         for ((seen, outcome), reading) in self.seen.iter_mut().zip(&outcomes).zip(&decision.triggers) {
-            seen.note(outcome, reading);
+            outcome.iter().for_each(|outcome| seen.note(outcome, reading));
         }
         decision
     }
@@ -168,11 +183,9 @@ impl Keda {
     fn fetch(&mut self, sensor: &Sensor, workload: keda::Workload, now: SimTime) -> Fetch {
         let mut fetch = Fetch::default();
         for (metric, query) in self.queries.iter_mut().enumerate() {
-            // Without a query the operator serves the record of its last poll, and reads no outcome.
-            let outcome = self.operator.wants_query(metric).then(|| sensor.ask(query, now));
-            let unread = QueryOutcome::Vector(Vec::new());
-            let reading =
-                self.operator.external_metric(metric, workload, outcome.as_ref().unwrap_or(&unread));
+            let query = query.as_mut().filter(|_| self.operator.wants_query(metric));
+            let outcome = query.map(|query| sensor.ask(query, now));
+            let reading = self.operator.external_metric(metric, now, workload, outcome.as_ref());
             if let Some(outcome) = outcome {
                 fetch.queries += 1;
                 self.seen[metric].note(&outcome, &reading);
@@ -180,6 +193,12 @@ impl Keda {
             fetch.readings.push(reading);
         }
         fetch
+    }
+
+    /// Takes a sync over into the HPA's status, and gives its events.
+    fn observe(&mut self, decision: &hpa::Decision, now: SimTime) -> Vec<DescribedEvent> {
+        let Some(hpa) = self.operator.hpa() else { return Vec::new() };
+        self.hpa_status.observe(hpa, decision, now)
     }
 
     /// When the HPA is due again, having waited for `queries` queries since `now`.
@@ -193,14 +212,16 @@ impl Keda {
 impl World<'_> {
     /// Schedules the first poll and sync; a paused object gets its size.
     pub(super) fn start_control(&mut self) {
-        let Some(keda) = &self.control.keda else { return };
+        let replicas = self.fleet.workload().replicas;
+        let Some(keda) = &mut self.control.keda else { return };
+        let paused = keda.operator.start(replicas);
         if keda.operator.poll_due().is_some() {
             self.queue.push(keda.first_poll, Event::KedaPoll);
         }
         if keda.operator.hpa().is_some() {
             self.queue.push(keda.first_sync, Event::HpaSync);
         }
-        if let Some(replicas) = keda.operator.paused_replicas() {
+        if let Some(replicas) = paused {
             self.scale_to(replicas, Controller::KedaPoll);
         }
     }
@@ -214,8 +235,9 @@ impl World<'_> {
             self.queue.push(due, Event::KedaPoll);
         }
         let replicas = decision.scale.replicas.unwrap_or(workload.replicas);
-        let queries = keda.operator.triggers().iter().map(|trigger| trigger.query.as_str()).collect();
-        let detail = PollDetail { queries, decision: &decision };
+        let scalers = keda.operator.scalers().iter();
+        let queries = scalers.map(|scaler| Some(scaler.prometheus()?.query.as_str())).collect();
+        let detail = PollDetail { queries, decision: &decision, scaled_object: StatusOf(&keda.operator) };
         let sizes = (workload.replicas, replicas);
         record_decision(self.recorder, self.now, Controller::KedaPoll, sizes, &detail);
         self.scale_to(replicas, Controller::KedaPoll);
@@ -229,7 +251,13 @@ impl World<'_> {
         if let Some(due) = keda.next_sync(self.now, fetch.queries) {
             self.queue.push(due, Event::HpaSync);
         }
-        let detail = SyncDetail { external_metrics: &fetch.readings, decision: &decision };
+        let events = keda.observe(&decision, self.now);
+        let detail = SyncDetail {
+            external_metrics: &fetch.readings,
+            decision: &decision,
+            hpa: &keda.hpa_status,
+            events: &events,
+        };
         let sizes = (scale.spec, decision.desired_replicas);
         record_decision(self.recorder, self.now, Controller::HpaSync, sizes, &detail);
         self.scale_to(decision.desired_replicas, Controller::HpaSync);
@@ -238,8 +266,9 @@ impl World<'_> {
     /// What a careful colleague would say about the triggers, once the run is over.
     pub(super) fn warn_about_triggers(&mut self) {
         let Some(keda) = &self.control.keda else { return };
-        for (index, (seen, trigger)) in keda.seen.iter().zip(keda.operator.triggers()).enumerate() {
-            if let Some(warning) = seen.warning(trigger, &keda::metric_name(index)) {
+        for (index, (seen, scaler)) in keda.seen.iter().zip(keda.operator.scalers()).enumerate() {
+            let Some(trigger) = scaler.prometheus() else { continue };
+            if let Some(warning) = seen.warning(trigger, keda.operator.metric_name(index)) {
                 self.totals.warn(warning);
             }
         }

@@ -52,7 +52,7 @@ pub fn propose(spec: &HpaSpec, metric: &ExternalMetric, fetched: &Fetched, scale
         }
         Ok(values) => values,
         Err(why) => {
-            proposal.error = Some(why.clone());
+            proposal.error = Some(format!("unable to fetch metrics from external metrics API: {why}"));
             return proposal;
         }
     };
@@ -75,9 +75,10 @@ pub fn propose(spec: &HpaSpec, metric: &ExternalMetric, fetched: &Fetched, scale
         _ if proposal.within_tolerance => Ok(hold.unwrap_or(scale.spec)),
         MetricTarget::AverageValue(target) => Ok(ceiling(spec, usage as f64 / target.get() as f64)),
         MetricTarget::Value(_) if scale.spec.get() == 0 => Ok(ceiling(spec, ratio)),
-        MetricTarget::Value(_) if scale.status.get() == 0 => {
-            Err("no pods returned by selector while calculating replica count".to_owned())
-        }
+        MetricTarget::Value(_) if scale.status.get() == 0 => Err(
+            "unable to calculate ready pods: no pods returned by selector while calculating replica count"
+                .to_owned(),
+        ),
         MetricTarget::Value(_) => Ok(ceiling(spec, ratio * f64::from(scale.ready.get()))),
     };
     match wanted {

@@ -17,6 +17,7 @@ mod policies;
 mod reconcile;
 mod spec;
 mod stabilization;
+mod status;
 mod tolerance;
 mod version;
 
@@ -29,5 +30,6 @@ pub use reconcile::{Decision, HpaState, Path, Plan, decide, plan};
 pub(in crate::autoscaling) use spec::seconds_of;
 pub use spec::{CompleteBehavior, CompleteRules, ExternalMetric, HpaSpec, MetricTarget, Scale};
 pub use stabilization::Stabilized;
+pub use status::{CurrentMetric, HpaStatus, MetricNames};
 pub use tolerance::Tolerance;
 pub use version::KubernetesVersion;

@@ -71,6 +71,8 @@ pub struct Decision {
     pub metrics: Vec<Proposal>,
     /// The largest proposal.
     pub proposal: Option<Replicas>,
+    /// The metric that made it; the first of equal ones.
+    pub proposed_by: Option<String>,
     /// What stabilization made of it.
     pub stabilization: Option<Stabilized>,
     /// What bounds and rate limits made of that.
@@ -128,7 +130,8 @@ pub fn decide(
         .zip(fetched)
         .map(|(metric, fetched)| propose(spec, metric, fetched, scale))
         .collect();
-    let combined = largest(&decision.metrics);
+    let largest = largest(&decision.metrics);
+    let combined = largest.and_then(|metric| metric.replicas).unwrap_or(Replicas::ZERO);
     decision.error = first_error(&decision.metrics);
     let failed = decision.metrics.iter().filter(|metric| metric.replicas.is_none()).count();
     // A missing metric might have asked for more, so the others may raise the size but not lower it.
@@ -142,7 +145,12 @@ pub fn decide(
     // Negative proposals exist: KEDA before v2.20 passes negative values on.
     let proposal = combined.max(Replicas::ZERO);
     decision.proposal = Some(proposal);
-    decision.reason = reason_of(&decision.metrics, proposal, scale.spec);
+    decision.proposed_by = largest.map(|metric| metric.metric.name.clone());
+    decision.reason = if proposal > scale.spec {
+        decision.proposed_by.as_ref().map(|name| format!("external metric {name} above target"))
+    } else {
+        (proposal < scale.spec).then(|| "All metrics below target".to_owned())
+    };
     let (stabilized, limited) = normalize(spec, scale.spec, proposal, state, now);
     decision.desired_replicas = limited.replicas;
     decision.stabilization = Some(stabilized);
@@ -202,11 +210,16 @@ fn finish(mut decision: Decision, spec: &HpaSpec, state: &mut HpaState, now: Sim
     decision
 }
 
-/// The largest proposal; 0 without any. As upstream, a first proposal of 0 or a negative one gives way to the next.
-fn largest(metrics: &[Proposal]) -> Replicas {
-    metrics.iter().filter_map(|metric| metric.replicas).fold(Replicas::ZERO, |largest, replicas| {
-        if largest == Replicas::ZERO || replicas > largest { replicas } else { largest }
-    })
+/// The metric with the largest proposal. As upstream, a first proposal of 0 or a negative one gives way to the next.
+fn largest(metrics: &[Proposal]) -> Option<&Proposal> {
+    let valid = metrics.iter().filter_map(|metric| Some((metric.replicas?, metric)));
+    let largest =
+        valid.reduce(
+            |largest, next| {
+                if largest.0 == Replicas::ZERO || next.0 > largest.0 { next } else { largest }
+            },
+        );
+    largest.map(|(_, metric)| metric)
 }
 
 fn first_error(metrics: &[Proposal]) -> Option<String> {
@@ -217,14 +230,6 @@ fn first_error(metrics: &[Proposal]) -> Option<String> {
         "invalid metrics ({failed} invalid out of {}), first error is: {name}: {first}",
         metrics.len()
     ))
-}
-
-fn reason_of(metrics: &[Proposal], proposal: Replicas, current: Replicas) -> Option<String> {
-    if proposal > current {
-        let highest = metrics.iter().find(|metric| metric.replicas == Some(proposal))?;
-        return Some(format!("external metric {} above target", highest.metric.name));
-    }
-    (proposal < current).then(|| "All metrics below target".to_owned())
 }
 
 impl Decision {
@@ -238,6 +243,7 @@ impl Decision {
             max_replicas: spec.max_replicas,
             metrics: Vec::new(),
             proposal: None,
+            proposed_by: None,
             stabilization: None,
             limits: None,
             desired_replicas: scale.spec,
@@ -322,7 +328,7 @@ mod tests {
         let (spec, mut state) = (hpa(2), HpaState::default());
         let down = sync(&spec, &mut state, 3, 15, &[Some(2_000), None]);
         assert_eq!((down.path, down.rescaled), (Path::MetricsFailed, false));
-        let error = "invalid metrics (1 invalid out of 2), first error is: s1-prometheus: refused";
+        let error = "invalid metrics (1 invalid out of 2), first error is: s1-prometheus: unable to fetch metrics from external metrics API: refused";
         assert_eq!(down.error.as_deref(), Some(error));
         let up = sync(&spec, &mut state, 3, 30, &[Some(10_000), None]);
         assert_eq!((up.desired_replicas, up.rescaled, up.error.as_deref()), (Replicas(5), true, Some(error)));

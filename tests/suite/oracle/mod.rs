@@ -3,6 +3,7 @@
 //! Each kind reads its records from `$DRYSCALE_ORACLES` (laid out as `tests/oracles/`) or from the project's own copy,
 //! goes on after a mismatch, prints the first three, and writes one line `oracle KIND: MATCHED/TOTAL`.
 
+mod cron;
 mod formula;
 mod hpa_timelines;
 mod keda_executor;
@@ -93,6 +94,7 @@ fn some_recording_is_present() {
         "hpa/keda_fallback.jsonl",
         "hpa/quantity_milli.jsonl",
         "hpa/pod_deletion.jsonl",
+        "cron/next.jsonl",
         "formula/formula.jsonl",
     ];
     let any = kinds.iter().any(|kind| lines(kind).is_some()) || root().join("promql/queries").is_dir();
