@@ -6,7 +6,9 @@ use super::telemetry::Sensor;
 use super::world::World;
 use crate::autoscaling::describe::DescribedEvent;
 use crate::autoscaling::hpa::{self, HpaState, HpaStatus, Plan, Scale};
-use crate::autoscaling::keda::{self, KedaOperator, PrometheusTrigger, QueryOutcome, TriggerReading};
+use crate::autoscaling::keda::{
+    self, CompositeReading, KedaOperator, PrometheusTrigger, QueryOutcome, TriggerReading,
+};
 use crate::monitoring::promql::Query;
 use crate::random::Streams;
 use crate::units::{Replicas, SimDuration, SimTime};
@@ -112,6 +114,8 @@ impl Serialize for StatusOf<'_> {
 #[derive(Serialize)]
 struct SyncDetail<'a> {
     external_metrics: &'a [TriggerReading],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    composite: Option<&'a CompositeReading>,
     #[serde(flatten)]
     decision: &'a hpa::Decision,
     hpa: &'a HpaStatus,
@@ -122,7 +126,9 @@ struct SyncDetail<'a> {
 #[derive(Default)]
 struct Fetch {
     readings: Vec<TriggerReading>,
-    /// How many of them took a query.
+    /// What they come to, with `scalingModifiers`.
+    composite: Option<CompositeReading>,
+    /// How many queries it took, one after the other.
     queries: u64,
 }
 
@@ -172,14 +178,18 @@ impl Keda {
         if let Plan::Decided(decision) = hpa::plan(self.operator.hpa()?, scale, &mut self.hpa_state, now) {
             return Some((*decision, Fetch::default()));
         }
-        let fetch = self.fetch(sensor, workload, now);
-        let reported = |reading: &TriggerReading| reading.reported().map(|milli| vec![milli]);
-        let values: Vec<hpa::Fetched> = fetch.readings.iter().map(reported).collect();
+        let mut fetch = self.fetch(sensor, workload, now);
+        let (values, composite) = self.operator.answer(&fetch.readings);
+        if composite.is_some() {
+            // The triggers of a formula are queried at the same time.
+            fetch.queries = fetch.queries.min(1);
+        }
+        fetch.composite = composite;
         let decision = hpa::decide(self.operator.hpa()?, scale, &mut self.hpa_state, now, &values);
         Some((decision, fetch))
     }
 
-    /// What KEDA answers the HPA, metric by metric.
+    /// What KEDA reads for the HPA, trigger by trigger.
     fn fetch(&mut self, sensor: &Sensor, workload: keda::Workload, now: SimTime) -> Fetch {
         let mut fetch = Fetch::default();
         for (metric, query) in self.queries.iter_mut().enumerate() {
@@ -254,6 +264,7 @@ impl World<'_> {
         let events = keda.observe(&decision, self.now);
         let detail = SyncDetail {
             external_metrics: &fetch.readings,
+            composite: fetch.composite.as_ref(),
             decision: &decision,
             hpa: &keda.hpa_status,
             events: &events,

@@ -18,6 +18,9 @@ pub enum Event {
     /// A trigger could not be read.
     #[serde(rename = "KEDAScalerFailed")]
     ScalerFailed,
+    /// A trigger of a formula could not be read.
+    #[serde(rename = "KEDAMetricSourceFailed")]
+    MetricSourceFailed,
     /// A poll found the first metric that falls back (since v2.19).
     #[serde(rename = "ScaledObjectFallbackActivated")]
     FallbackActivated,
@@ -32,6 +35,7 @@ impl Event {
             Event::ScaleTargetActivated => "KEDAScaleTargetActivated",
             Event::ScaleTargetDeactivated => "KEDAScaleTargetDeactivated",
             Event::ScalerFailed => "KEDAScalerFailed",
+            Event::MetricSourceFailed => "KEDAMetricSourceFailed",
             Event::FallbackActivated => "ScaledObjectFallbackActivated",
             Event::FallbackDeactivated => "ScaledObjectFallbackDeactivated",
         }
@@ -42,9 +46,10 @@ impl Event {
     }
 }
 
-/// A trigger that could not be read.
-pub(super) fn scaler_failed(error: &str) -> DescribedEvent {
-    let reason = Event::ScalerFailed.reason();
+/// A trigger that could not be read, by itself or for a formula.
+pub(super) fn scaler_failed(error: &str, for_formula: bool) -> DescribedEvent {
+    let event = if for_formula { Event::MetricSourceFailed } else { Event::ScalerFailed };
+    let reason = event.reason();
     DescribedEvent { kind: EventType::Warning, reason, message: error.to_owned() }
 }
 

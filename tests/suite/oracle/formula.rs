@@ -1,7 +1,7 @@
 //! KEDA's formulas: `formula/formula.jsonl`.
 
 use super::{Tally, absent, lines};
-use dryscale::autoscaling::keda::COMPOSITE_METRIC;
+use dryscale::autoscaling::keda::{COMPOSITE_METRIC, KedaVersion};
 use dryscale::autoscaling::keda::formula::{
     Calculation, Class, Formula, Input, Refusal, RefusalClass, RuntimeClass, Stage,
 };
@@ -65,7 +65,7 @@ fn formula() {
 
 fn check(record: &Record) -> Result<(), String> {
     let names: Vec<&str> = record.triggers.iter().map(String::as_str).collect();
-    let (compile_ok, compiled, webhook, run) = match Formula::compile(&record.formula, &record.target, &names) {
+    let (compile_ok, compiled, webhook, run) = match Formula::compile(&record.formula, &record.target, &names, KedaVersion::V2_20) {
         Err(refusal) => (false, refusal.compiled.clone(), refused(&refusal), Run::default()),
         Ok(formula) => {
             let calculation = formula.calculate(&inputs(record), record.fallback_replicas);

@@ -1,5 +1,6 @@
-//! How KEDA wraps a formula before it compiles it (`castToFloatIfNecessary`, v2.20.2).
+//! How KEDA wraps a formula before it compiles it (`castToFloatIfNecessary`, v2.15 to v2.20).
 
+use crate::autoscaling::keda::KedaVersion;
 use std::ops::Range;
 
 /// The text that KEDA compiles, and where in it the user's formula lies.
@@ -10,13 +11,13 @@ pub(super) struct CastFormula {
 }
 
 /// Wraps `formula` so that its value is a float: in `float(...)`, or, where it contains `??`, so that nil stays nil and
-/// the fallback can stand in for it.
+/// the fallback can stand in for it (since v2.20).
 ///
 /// KEDA looks at the text only. A `??` in a comment or a text counts; a formula that starts with `float(` is taken to be
 /// wrapped already, whatever follows; and a comment at the end swallows the closing bracket.
-pub(super) fn cast_to_float_if_necessary(formula: &str) -> CastFormula {
+pub(super) fn cast_to_float_if_necessary(formula: &str, version: KedaVersion) -> CastFormula {
     const RESULT: &str = "let _kedaCompositeResult = ";
-    let (before, after) = if formula.contains("??") {
+    let (before, after) = if version.formulas_know_nil() && formula.contains("??") {
         if formula.starts_with(RESULT) {
             ("", "")
         } else {
@@ -42,7 +43,7 @@ mod tests {
 
     #[test]
     fn only_the_text_decides() {
-        let cast = |formula| cast_to_float_if_necessary(formula).text;
+        let cast = |formula| cast_to_float_if_necessary(formula, KedaVersion::V2_20).text;
         assert_eq!(cast("a + b"), "float(a + b)");
         assert_eq!(cast("float(a) > 1 ? 1 : 2"), "float(a) > 1 ? 1 : 2");
         assert_eq!(cast(" float(a)"), "float( float(a))");
@@ -51,7 +52,8 @@ mod tests {
             "let _kedaCompositeResult = (a // ??); _kedaCompositeResult == nil ? nil : float(_kedaCompositeResult)"
         );
         assert_eq!(cast("let _kedaCompositeResult = a ?? 1; 2.0"), "let _kedaCompositeResult = a ?? 1; 2.0");
-        let wrapped = cast_to_float_if_necessary("a ?? 1");
+        let wrapped = cast_to_float_if_necessary("a ?? 1", KedaVersion::V2_20);
         assert_eq!(&wrapped.text[wrapped.formula], "a ?? 1");
+        assert_eq!(cast_to_float_if_necessary("a ?? 1", KedaVersion::V2_19).text, "float(a ?? 1)");
     }
 }

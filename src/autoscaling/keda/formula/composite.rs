@@ -4,8 +4,10 @@ use super::expr::{Class, ExprError, Program, Value};
 use super::variables::{Input, Variables};
 use super::webhook::{Refusal, validate_and_compile};
 use crate::autoscaling::go;
+use crate::autoscaling::keda::KedaVersion;
 use crate::autoscaling::quantity::{Quantity, approximate_float};
 use crate::units::MilliValue;
+use serde::Serialize;
 
 /// A formula that KEDA's webhook let pass.
 #[derive(Clone, Debug)]
@@ -13,6 +15,7 @@ pub struct Formula {
     compiled: String,
     program: Program,
     target: f64,
+    version: KedaVersion,
 }
 
 /// One evaluation.
@@ -25,13 +28,15 @@ pub struct Calculation {
 }
 
 /// A value of the expression language.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RawValue {
     /// The Go type: `float64`, `int`, `<nil>`, ...
+    #[serde(rename = "type")]
     pub type_name: &'static str,
     /// As Go prints it.
     pub text: String,
     /// The number, of a float.
+    #[serde(skip)]
     pub float: Option<f64>,
 }
 
@@ -84,9 +89,14 @@ impl Formula {
     ///
     /// # Errors
     /// The webhook's refusal.
-    pub fn compile(formula: &str, target: &str, names: &[&str]) -> Result<Self, Refusal> {
-        let (cast, program, target) = validate_and_compile(formula, target, names)?;
-        Ok(Formula { compiled: cast.text, program, target })
+    pub fn compile(
+        formula: &str,
+        target: &str,
+        names: &[&str],
+        version: KedaVersion,
+    ) -> Result<Self, Refusal> {
+        let (cast, program, target) = validate_and_compile(formula, target, names, version)?;
+        Ok(Formula { compiled: cast.text, program, target, version })
     }
 
     /// The text that KEDA compiles: the formula in `float(...)`, most often.
@@ -99,10 +109,12 @@ impl Formula {
         self.target
     }
 
-    /// Evaluates it over the triggers that have a value; one that is absent reads as nil. `fallback_replicas` is
+    /// Evaluates it over the triggers that have a value; one that is absent reads as nil (before v2.20 as 0).
+    /// `fallback_replicas` is
     /// `spec.fallback.replicas`.
     pub fn calculate(&self, inputs: &[(&str, Input)], fallback_replicas: Option<i32>) -> Calculation {
-        match self.program.run(&Variables::of_triggers(inputs)) {
+        let variables = Variables::of_triggers(inputs, !self.version.formulas_know_nil());
+        match self.program.run(&variables) {
             Ok(value) => Calculation {
                 composite: self.composite(&value, fallback_replicas),
                 raw: Some(RawValue::of(&value)),

@@ -1,4 +1,4 @@
-//! Formulas: `advanced.scalingModifiers` of a ScaledObject (KEDA v2.20.2, `pkg/scaling/modifiers/formula.go`).
+//! Formulas: `advanced.scalingModifiers` of a ScaledObject (KEDA v2.15 to v2.20, `pkg/scaling/modifiers/formula.go`).
 //!
 //! ```text
 //!   formula ─ cast ─► float(...) ─ expr ─► program
@@ -8,7 +8,8 @@
 //!                            a float, or nil ─► composite metric, thousandths
 //! ```
 //!
-//! [`Formula::compile`] is the admission webhook, [`Formula::calculate`] one evaluation.
+//! [`Formula::compile`] is the admission webhook, [`Formula::calculate`] one evaluation. The language is that of v2.20's
+//! library for every release; older ones brought older libraries, which know less.
 
 mod cast;
 mod composite;

@@ -11,6 +11,16 @@ pub enum Input {
     Nil,
 }
 
+impl Input {
+    /// The value, of one that has one.
+    pub fn value(self) -> Option<f64> {
+        match self {
+            Input::Value(value) => Some(value),
+            Input::Nil => None,
+        }
+    }
+}
+
 /// The variables of one evaluation.
 pub(super) struct Variables<'a> {
     values: Vec<(&'a str, Input)>,
@@ -18,8 +28,8 @@ pub(super) struct Variables<'a> {
 }
 
 impl<'a> Variables<'a> {
-    /// The triggers that gave a value. One that is absent reads as nil.
-    pub(super) fn of_triggers(inputs: &[(&'a str, Input)]) -> Self {
+    /// The triggers that gave a value. One that is absent reads as nil, or, where the variables are `typed`, as 0.
+    pub(super) fn of_triggers(inputs: &[(&'a str, Input)], typed: bool) -> Self {
         let mut values: Vec<(&'a str, Input)> = Vec::new();
         for &(name, input) in inputs {
             // Of two triggers of one name the later counts.
@@ -28,13 +38,13 @@ impl<'a> Variables<'a> {
                 None => values.push((name, input)),
             }
         }
-        Variables { values, typed: false }
+        Variables { values, typed }
     }
 
     /// Every trigger at -1, as the webhook tries a formula. These variables are floats: one that is absent is 0.
     pub(super) fn dummies(names: &[&'a str]) -> Self {
         let dummies: Vec<(&str, Input)> = names.iter().map(|&name| (name, Input::Value(-1.0))).collect();
-        Variables { typed: true, ..Variables::of_triggers(&dummies) }
+        Variables::of_triggers(&dummies, true)
     }
 }
 

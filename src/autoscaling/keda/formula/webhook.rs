@@ -1,10 +1,11 @@
 //! What KEDA's admission webhook does with `scalingModifiers` (`ValidateAndCompileScalingModifiers` of
-//! `apis/keda/v1alpha1/scaledobject_webhook.go`, v2.20.2). The operator compiles a formula by the same steps.
+//! `apis/keda/v1alpha1/scaledobject_webhook.go`, v2.15 to v2.20). The operator compiles a formula by the same steps.
 
 use super::cast::{CastFormula, cast_to_float_if_necessary};
 use super::expr::{Class, ExprError, Program};
 use super::variables::Variables;
 use crate::autoscaling::go;
+use crate::autoscaling::keda::KedaVersion;
 use crate::nearest::nearest;
 use crate::problem::Problem;
 
@@ -139,17 +140,18 @@ pub(super) fn validate_and_compile(
     formula: &str,
     target: &str,
     names: &[&str],
+    version: KedaVersion,
 ) -> Result<(CastFormula, Program, f64), Refusal> {
     if formula.is_empty() {
         let message = "error ScalingModifiers.Formula is mandatory";
         return Err(Refusal::of_settings(RefusalClass::FormulaEmpty, "", message));
     }
-    let cast = cast_to_float_if_necessary(formula);
+    let cast = cast_to_float_if_necessary(formula, version);
     if target.is_empty() {
         let message = "formula is given but target is empty";
         return Err(Refusal::of_settings(RefusalClass::TargetEmpty, &cast.text, message));
     }
-    let program = Program::compile(&cast.text, &|name| names.contains(&name))
+    let program = Program::compile(&cast.text, &|name| names.contains(&name), !version.formulas_know_nil())
         .map_err(|error| Refusal::of_formula(&cast, error, false))?;
     program.run(&Variables::dummies(names)).map_err(|error| Refusal::of_formula(&cast, error, true))?;
     let why = match go::parse_float(target) {

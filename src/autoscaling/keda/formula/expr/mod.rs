@@ -46,19 +46,29 @@ pub(super) use vm::Environment;
 pub(super) struct Program {
     ast: Arc<Ast>,
     root: NodeId,
+    as_float: bool,
 }
 
 impl Program {
     /// Compiles `source` (`expr.Compile` with an environment of floats), whose variables are those that `is_variable`
-    /// names.
+    /// names. `as_float` is the option `expr.AsFloat64`: the value is made a float and must be a number.
     ///
     /// # Errors
     /// The first mistake.
-    pub(super) fn compile(source: &str, is_variable: &dyn Fn(&str) -> bool) -> Result<Self, ExprError> {
+    pub(super) fn compile(
+        source: &str,
+        is_variable: &dyn Fn(&str) -> bool,
+        as_float: bool,
+    ) -> Result<Self, ExprError> {
         let (mut ast, root) = parser::parse(source, is_variable)?;
         checker::check(&mut ast, root, is_variable)?;
+        let nature = ast.nature(root);
+        if as_float && !nature.is_number() && !nature.is_unknown() {
+            let message = format!("expected float64, but got {nature}");
+            return Err(ExprError::new(Class::TypeMismatch, ast.span(root), message));
+        }
         optimizer::optimize(&mut ast, root)?;
-        Ok(Program { ast: Arc::new(ast), root })
+        Ok(Program { ast: Arc::new(ast), root, as_float })
     }
 
     /// Runs it (`expr.Run`).
@@ -66,7 +76,11 @@ impl Program {
     /// # Errors
     /// The mistake that ends the run.
     pub(super) fn run(&self, environment: &dyn Environment) -> Result<Value, ExprError> {
-        vm::run(&self.ast, self.root, environment)
+        let value = vm::run(&self.ast, self.root, environment)?;
+        if !self.as_float {
+            return Ok(value);
+        }
+        arithmetic::to_float(&value).map(Value::Float).map_err(|failure| failure.at(self.ast.span(self.root)))
     }
 }
 
@@ -89,7 +103,7 @@ mod tests {
     }
 
     fn compile(source: &str) -> Result<Program, ExprError> {
-        Program::compile(source, &|name| matches!(name, "a" | "b" | "c"))
+        Program::compile(source, &|name| matches!(name, "a" | "b" | "c"), false)
     }
 
     /// The value with its type, or the mistake with its class.
