@@ -219,7 +219,9 @@ mod tests {
         }
         assert_eq!(Quantity::from_milli(MilliValue(-1_500)).to_string(), "-1500m");
         assert_eq!(Quantity::from_milli(MilliValue(0)).to_string(), "0");
-        for (milli, text) in [(0, "0"), (1_500, "1500e-3"), (2_000, "2"), (12_000_000, "12e3"), (-1_000, "-1")] {
+        for (milli, text) in
+            [(0, "0"), (1_500, "1500e-3"), (2_000, "2"), (12_000_000, "12e3"), (-1_000, "-1")]
+        {
             assert_eq!(Quantity::from_set_milli(MilliValue(milli)).to_string(), text);
         }
         assert_eq!(Quantity::from_milli(MilliValue(i64::MIN)).to_string(), "-9223372036854775808m");

@@ -66,11 +66,15 @@ fn hexadecimal_float(digits: &str) -> Result<f64, NumError> {
     let (mantissa, exponent) = digits.split_once(['p', 'P']).ok_or(NumError::Syntax)?;
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let signless = exponent.strip_prefix(['-', '+']).unwrap_or(exponent);
-    if whole.len() + fraction.len() == 0 || !signless.bytes().all(|c| c.is_ascii_digit()) || signless.is_empty() {
+    if whole.len() + fraction.len() == 0
+        || !signless.bytes().all(|c| c.is_ascii_digit())
+        || signless.is_empty()
+    {
         return Err(NumError::Syntax);
     }
     let mut value: u128 = 0;
-    let mut scale: i32 = exponent.parse().unwrap_or(if exponent.starts_with('-') { -100_000 } else { 100_000 });
+    let mut scale: i32 =
+        exponent.parse().unwrap_or(if exponent.starts_with('-') { -100_000 } else { 100_000 });
     let mut kept = 0;
     for (digit, is_fraction) in whole.chars().map(|c| (c, false)).chain(fraction.chars().map(|c| (c, true))) {
         let digit = digit.to_digit(16).ok_or(NumError::Syntax)?;

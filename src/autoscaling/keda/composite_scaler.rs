@@ -186,3 +186,170 @@ fn activation_target(modifiers: &ScalingModifiers) -> Result<f64, Problem> {
         }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::*;
+    use super::super::{Annotations, KedaOperator, PollDecision, QueryOutcome, Rule};
+    use super::*;
+    use crate::autoscaling::hpa::Fetched;
+
+    fn named(name: &str, more: &str) -> String {
+        format!("name = '{name}'\n{more}\n{SEED}")
+    }
+
+    /// An operator of the triggers `queue` and `running`.
+    fn operator(modifiers: &str, settings: &str, version: KedaVersion) -> KedaOperator {
+        let settings = format!("{settings}\nadvanced.scaling_modifiers = {{ {modifiers} }}");
+        let triggers = [named("queue", ""), named("running", "")];
+        build(&settings, &triggers.each_ref().map(String::as_str), Annotations::default(), version)
+    }
+
+    const DEMAND: &str = "formula = 'max(queue, running / 4)', target = '2.5'";
+
+    fn poll_both(keda: &mut KedaOperator, queue: QueryOutcome, running: QueryOutcome) -> PollDecision {
+        let hpa = keda.hpa_status();
+        keda.poll(ms(0), ms(0), size(3), &[Some(queue), Some(running)], &hpa)
+    }
+
+    /// What a sync of the HPA is told.
+    fn answer(
+        keda: &mut KedaOperator,
+        queue: &QueryOutcome,
+        running: &QueryOutcome,
+    ) -> (Fetched, CompositeReading) {
+        let readings = [queue, running].into_iter().enumerate();
+        let read = |(i, outcome): (usize, &QueryOutcome)| {
+            keda.external_metric(i, ms(15_000), size(3), Some(outcome))
+        };
+        let readings: Vec<_> = readings.map(read).collect();
+        let (mut told, composite) = keda.answer(&readings);
+        assert_eq!(told.len(), 1, "the HPA has one metric");
+        (told.remove(0), composite.expect("there are modifiers"))
+    }
+
+    #[test]
+    fn the_hpa_has_one_metric_and_the_formula_fills_it() {
+        let mut keda = operator(DEMAND, "", KedaVersion::V2_20);
+        let metrics = &keda.hpa().expect("an HPA").metrics;
+        let target = MetricTarget::AverageValue(MilliValue(2500));
+        assert_eq!(*metrics, [ExternalMetric { name: "composite-metric".to_owned(), target }]);
+        assert_eq!(keda.status().composite_scaler_name.as_deref(), Some("composite-metric"));
+        assert_eq!(keda.status().external_metric_names, ["s0-prometheus", "s1-prometheus"]);
+        let (told, composite) = answer(&mut keda, &value(3.0), &value(20.0));
+        assert_eq!((told, composite.source), (Ok(vec![MilliValue(5000)]), CompositeSource::Formula));
+        assert_eq!(composite.formula, "float(max(queue, running / 4))");
+        assert_eq!(composite.inputs["running"], Some(20.0));
+        let by_value = format!("{DEMAND}, metric_type = 'Value'");
+        let keda = operator(&by_value, "", KedaVersion::V2_20);
+        assert_eq!(keda.hpa().expect("an HPA").metrics[0].target, MetricTarget::Value(MilliValue(2500)));
+    }
+
+    #[test]
+    fn the_composite_value_alone_decides_about_activity() {
+        let modifiers = format!("{DEMAND}, activation_target = '5'");
+        for version in KedaVersion::ALL {
+            let mut keda = operator(&modifiers, "", version);
+            let quiet = poll_both(&mut keda, value(5.0), value(20.0));
+            assert!(quiet.triggers.iter().all(|trigger| trigger.is_active));
+            assert_eq!((quiet.is_active, quiet.scale.rule), (false, Rule::CoolingDown), "{version}");
+            let busy = poll_both(&mut keda, value(5.001), value(0.0));
+            assert_eq!((busy.is_active, busy.scale.rule), (true, Rule::StaysActive), "{version}");
+            let failing = poll_both(&mut keda, value(9.0), refused());
+            assert!(!failing.is_active && failing.is_error, "{version}");
+            assert_eq!(reasons(&failing), ["KEDAMetricSourceFailed"], "{version}");
+            // Before v2.20 an absent trigger reads as 0, not as nil.
+            let composite = failing.composite.expect("there are modifiers");
+            assert_eq!(composite.value_milli.is_some(), version < KedaVersion::V2_20, "{version}");
+        }
+    }
+
+    #[test]
+    fn a_failed_trigger_is_an_error_until_the_fallback_takes_the_formulas_place() {
+        let fallback = "fallback = { failure_threshold = 1, replicas = 4 }";
+        let whole = DEMAND.replace("2.5", "3");
+        let mut keda = operator(&whole, fallback, KedaVersion::V2_20);
+        let (told, _) = answer(&mut keda, &value(9.0), &refused());
+        let message = "rpc error: code = Unknown desc = error when getting metric values metric:composite-metric \
+                       encountered error";
+        assert_eq!(told, Err(message.to_owned()));
+        let (told, composite) = answer(&mut keda, &value(9.0), &refused());
+        assert_eq!((told, composite.source), (Ok(vec![MilliValue(12_000)]), CompositeSource::Fallback));
+        let polled = poll_both(&mut keda, refused(), refused());
+        assert!(polled.is_fallback && polled.is_error && !polled.is_active, "queue failed only once");
+        let polled = poll_both(&mut keda, value(0.0), refused());
+        assert_eq!((polled.is_active, polled.scale.rule), (true, Rule::StaysActive));
+        // A target with a fraction makes the fallback invalid.
+        let mut keda = operator(DEMAND, fallback, KedaVersion::V2_20);
+        assert!((0..4).all(|_| answer(&mut keda, &value(9.0), &refused()).0.is_err()));
+    }
+
+    #[test]
+    fn the_formula_sees_nil_where_the_fallback_says_so() {
+        let fallback = "fallback = { failure_threshold = 0, replicas = 4, behavior = 'scalingModifiers' }";
+        let modifiers = "formula = 'queue ?? running', target = '3'";
+        let mut keda = operator(modifiers, fallback, KedaVersion::V2_20);
+        let (told, composite) = answer(&mut keda, &refused(), &value(7.0));
+        assert_eq!((told, composite.inputs["queue"]), (Ok(vec![MilliValue(7000)]), None));
+        let (told, composite) = answer(&mut keda, &refused(), &refused());
+        assert_eq!((told, composite.source), (Ok(vec![MilliValue(12_000)]), CompositeSource::NilResult));
+        assert_eq!(composite.raw.map(|raw| raw.type_name), Some("<nil>"));
+        let polled = poll_both(&mut keda, refused(), value(2.0));
+        assert_eq!((polled.is_error, polled.is_active, polled.is_fallback), (false, true, false));
+    }
+
+    #[test]
+    fn a_formula_that_fails_leaves_the_hpa_without_a_metric() {
+        let modifiers = "formula = 'int(queue) % int(running)', target = '3'";
+        let mut keda = operator(modifiers, "", KedaVersion::V2_20);
+        let (told, composite) = answer(&mut keda, &value(7.0), &value(0.0));
+        assert_eq!((told, composite.value_milli), (Ok(Vec::new()), None));
+        let error = "error trying to run custom formula: runtime error: integer divide by zero (1:18)";
+        assert_eq!(composite.error.as_deref(), Some(error));
+        let polled = poll_both(&mut keda, value(7.0), value(0.0));
+        assert_eq!((polled.is_error, polled.is_active), (false, false));
+    }
+
+    #[test]
+    fn an_error_drops_cached_records_after_all_triggers_were_read() {
+        let triggers = [named("queue", ""), named("running", "use_cached_metrics = true")];
+        let settings = format!("advanced.scaling_modifiers = {{ {DEMAND} }}");
+        let triggers = triggers.each_ref().map(String::as_str);
+        let mut keda = build(&settings, &triggers, Annotations::default(), KedaVersion::V2_20);
+        poll_both(&mut keda, value(1.0), value(8.0));
+        let failed = keda.external_metric(0, ms(15_000), size(3), Some(&refused()));
+        assert!(!keda.wants_query(1), "the record is still served");
+        let cached = keda.external_metric(1, ms(15_000), size(3), None);
+        let (told, _) = keda.answer(&[failed, cached]);
+        assert!(told[0].is_err() && keda.wants_query(1));
+    }
+
+    #[test]
+    fn problems_with_a_formula_have_their_place_in_it() {
+        let refused = |modifiers: &str| {
+            let modifiers = toml::from_str(modifiers).expect("valid TOML");
+            let trigger = Trigger { name: Some("queue".to_owned()), ..Trigger::default() };
+            CompositeScaler::new(&modifiers, &[trigger], KedaVersion::V2_20).expect_err("refused")
+        };
+        let marked = |modifiers: &str| match refused(modifiers).place {
+            crate::problem::Place::Text { text, span } => text[span.0..span.1].to_owned(),
+            other => format!("{other:?}"),
+        };
+        assert_eq!(marked("formula = 'queue + quue'\ntarget = '1'"), "quue");
+        assert_eq!(marked("formula = 'queue ?? 1 + 2'\ntarget = '1'"), "+");
+        assert_eq!(marked("formula = 'int(queue) % 0'\ntarget = '1'"), "%");
+        // A mistake of the wrapping is shown in the text that KEDA makes.
+        assert_eq!(marked("formula = 'queue > 1'\ntarget = '1'"), "float");
+        let misspelt = refused("formula = 'queue + quue'\ntarget = '1'");
+        assert_eq!(misspelt.help.as_deref(), Some("did you mean `queue`?"));
+        assert_eq!(misspelt.message, "KEDA refuses the formula: unknown name quue");
+        for (modifiers, key) in [
+            ("target = '1'", "formula"),
+            ("formula = 'queue'", "target"),
+            ("formula = 'queue'\ntarget = '0.0009'", "target"),
+            ("formula = 'queue'\ntarget = 'inf'", "target"),
+        ] {
+            assert_eq!(refused(modifiers).place, crate::problem::Place::Key(key.to_owned()), "{modifiers}");
+        }
+    }
+}

@@ -8,8 +8,8 @@ use super::prometheus_scaler::QueryOutcome;
 use super::reading::{Source, TriggerReading};
 use super::scaled_object::FallbackBehavior;
 use super::scaler::Scaler;
-use crate::autoscaling::quantity::Quantity;
 use crate::autoscaling::hpa::Fetched;
+use crate::autoscaling::quantity::Quantity;
 use crate::units::{MilliValue, SimTime};
 
 /// What a scaler, or the cache, gave.

@@ -66,8 +66,7 @@ impl KedaOperator {
         let is_fallback = readings.iter().any(|reading| reading.fallback_active);
         let scale = self.request_scale(workload.replicas, is_active, is_error, now);
         // The composite metric's name is none of the triggers'.
-        self.activity =
-            readings.iter().map(|reading| reading.is_active && composite.is_none()).collect();
+        self.activity = readings.iter().map(|reading| reading.is_active && composite.is_none()).collect();
         self.conditions.polled(&scale, is_active, is_error);
         self.conditions.observe_hpa(hpa);
         // An error drops all records with the scalers' cache, but those of this very poll are stored afterwards.
@@ -121,7 +120,8 @@ impl KedaOperator {
         readings: &[TriggerReading],
     ) -> DescribedEvent {
         if self.composite.is_some() {
-            let cause = if self.version.tells_trigger_activity() { COMPOSITE_METRIC } else { "ModifiersTrigger" };
+            let cause =
+                if self.version.tells_trigger_activity() { COMPOSITE_METRIC } else { "ModifiersTrigger" };
             let cause = (!self.annotations.force_activation).then_some([cause]);
             return events::scaled(event, &self.names, sizes, cause.as_ref().map(<[&str; 1]>::as_slice));
         }

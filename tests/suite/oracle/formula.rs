@@ -1,10 +1,10 @@
 //! KEDA's formulas: `formula/formula.jsonl`.
 
 use super::{Tally, absent, lines};
-use dryscale::autoscaling::keda::{COMPOSITE_METRIC, KedaVersion};
 use dryscale::autoscaling::keda::formula::{
     Calculation, Class, Formula, Input, Refusal, RefusalClass, RuntimeClass, Stage,
 };
+use dryscale::autoscaling::keda::{COMPOSITE_METRIC, KedaVersion};
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::fmt::Debug;
@@ -65,13 +65,14 @@ fn formula() {
 
 fn check(record: &Record) -> Result<(), String> {
     let names: Vec<&str> = record.triggers.iter().map(String::as_str).collect();
-    let (compile_ok, compiled, webhook, run) = match Formula::compile(&record.formula, &record.target, &names, KedaVersion::V2_20) {
-        Err(refusal) => (false, refusal.compiled.clone(), refused(&refusal), Run::default()),
-        Ok(formula) => {
-            let calculation = formula.calculate(&inputs(record), record.fallback_replicas);
-            (true, formula.compiled().to_owned(), Webhook::default(), calculated(record, &calculation))
-        }
-    };
+    let (compile_ok, compiled, webhook, run) =
+        match Formula::compile(&record.formula, &record.target, &names, KedaVersion::V2_20) {
+            Err(refusal) => (false, refusal.compiled.clone(), refused(&refusal), Run::default()),
+            Ok(formula) => {
+                let calculation = formula.calculate(&inputs(record), record.fallback_replicas);
+                (true, formula.compiled().to_owned(), Webhook::default(), calculated(record, &calculation))
+            }
+        };
     same(record, "compile_ok", &compile_ok, &record.compile_ok)?;
     same(record, "the webhook", &webhook, &record.webhook)?;
     if let Some(recorded) = &record.compiled_formula {
@@ -142,7 +143,9 @@ fn calculated(record: &Record, calculation: &Calculation) -> Run {
     let float = raw.and_then(|raw| raw.float);
     let mut run = Run {
         raw_type: Some(raw.map_or("error", |raw| raw.type_name).to_owned()),
-        raw_value: raw.filter(|raw| raw.float.is_none() && raw.type_name != "<nil>").map(|raw| raw.text.clone()),
+        raw_value: raw
+            .filter(|raw| raw.float.is_none() && raw.type_name != "<nil>")
+            .map(|raw| raw.text.clone()),
         // The recorded text is the shortest one that reads back as the same float.
         result: float.map(|float| {
             let same = |text: &&String| text.parse().is_ok_and(|read: f64| read.to_bits() == float.to_bits());

@@ -6,6 +6,7 @@
 
 mod control;
 mod fleet;
+mod formula;
 mod requests;
 mod sensor;
 

@@ -138,7 +138,10 @@ impl Formula {
             (Value::Nil, Some(replicas)) => (f64::from(replicas) * self.target, true),
             (Value::Nil, None) => {
                 let message = "scalingModifiers formula evaluated to nil but no fallback is configured";
-                return Err(CalculationError { class: RuntimeClass::NoFallback, message: message.to_owned() });
+                return Err(CalculationError {
+                    class: RuntimeClass::NoFallback,
+                    message: message.to_owned(),
+                });
             }
             (other, _) => {
                 let raw = RawValue::of(other);

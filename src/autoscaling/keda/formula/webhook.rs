@@ -102,7 +102,9 @@ impl Refusal {
                 let name = error.message.strip_prefix("unknown name ")?;
                 match (nearest(name, names.iter().copied()), names) {
                     (Some(near), _) => Some(format!("did you mean `{near}`?")),
-                    (None, []) => Some("give the triggers a `name`, by which a formula can call them".to_owned()),
+                    (None, []) => {
+                        Some("give the triggers a `name`, by which a formula can call them".to_owned())
+                    }
                     (None, _) => Some(format!("the triggers are called {}", names.join(", "))),
                 }
             }

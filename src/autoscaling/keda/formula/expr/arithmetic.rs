@@ -96,9 +96,7 @@ pub(super) fn to_int(value: &Value) -> Result<i64, Failure> {
 
 /// `runtime.ToFloat64`.
 pub(super) fn to_float(value: &Value) -> Result<f64, Failure> {
-    value
-        .as_number()
-        .ok_or_else(|| Failure::bad(format!("invalid operation: float({})", value.type_name())))
+    value.as_number().ok_or_else(|| Failure::bad(format!("invalid operation: float({})", value.type_name())))
 }
 
 fn numbers(

@@ -36,7 +36,10 @@ fn write_value(value: &Value, text: &mut String) {
         // The names of zones are not simulated.
         Value::Time(time) => {
             let ((year, month, day), (hour, minute, second, _)) = (time.utc().date(), time.utc().clock());
-            write_to(text, format_args!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} +0000 UTC"));
+            write_to(
+                text,
+                format_args!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} +0000 UTC"),
+            );
         }
         // An address in the real one.
         Value::Method(bound) => text.push_str(bound.method.name),

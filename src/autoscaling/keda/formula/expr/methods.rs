@@ -42,7 +42,9 @@ static METHODS: [Method; 33] = [
     method(Type::Duration, "Microseconds", &DURATION_TO_INT64, "func() int64", |v| {
         Ok(Value::Int64(ns(&v[0])? / 1_000))
     }),
-    method(Type::Duration, "Nanoseconds", &DURATION_TO_INT64, "func() int64", |v| Ok(Value::Int64(ns(&v[0])?))),
+    method(Type::Duration, "Nanoseconds", &DURATION_TO_INT64, "func() int64", |v| {
+        Ok(Value::Int64(ns(&v[0])?))
+    }),
     method(Type::Duration, "Abs", &DURATION_TO_DURATION, "func() time.Duration", |v| {
         Ok(Value::Duration(ns(&v[0])?.saturating_abs()))
     }),
@@ -52,10 +54,16 @@ static METHODS: [Method; 33] = [
     method(Type::Duration, "Truncate", &TWO_DURATIONS, "func(time.Duration) time.Duration", |v| {
         Ok(Value::Duration(truncate_duration(ns(&v[0])?, ns(&v[1])?)))
     }),
-    method(Type::Duration, "String", &DURATION_TO_TEXT, "func() string", |v| Value::text(duration_text(ns(&v[0])?))),
+    method(Type::Duration, "String", &DURATION_TO_TEXT, "func() string", |v| {
+        Value::text(duration_text(ns(&v[0])?))
+    }),
     method(Type::Time, "Year", &TIME_TO_INT, "func() int", |v| Ok(Value::Int(time(&v[0])?.date().0))),
-    method(Type::Time, "Month", &TIME_TO_MONTH, "func() time.Month", |v| Ok(Value::Month(time(&v[0])?.date().1))),
-    method(Type::Time, "Day", &TIME_TO_INT, "func() int", |v| Ok(Value::Int(i64::from(time(&v[0])?.date().2)))),
+    method(Type::Time, "Month", &TIME_TO_MONTH, "func() time.Month", |v| {
+        Ok(Value::Month(time(&v[0])?.date().1))
+    }),
+    method(Type::Time, "Day", &TIME_TO_INT, "func() int", |v| {
+        Ok(Value::Int(i64::from(time(&v[0])?.date().2)))
+    }),
     method(Type::Time, "Hour", &TIME_TO_INT, "func() int", |v| Ok(Value::Int(time(&v[0])?.clock().0))),
     method(Type::Time, "Minute", &TIME_TO_INT, "func() int", |v| Ok(Value::Int(time(&v[0])?.clock().1))),
     method(Type::Time, "Second", &TIME_TO_INT, "func() int", |v| Ok(Value::Int(time(&v[0])?.clock().2))),
@@ -80,7 +88,9 @@ static METHODS: [Method; 33] = [
     method(Type::Time, "Before", &TIME_TEST, "func(time.Time) bool", |v| {
         Ok(Value::Bool(time(&v[0])? < time(&v[1])?))
     }),
-    method(Type::Time, "After", &TIME_TEST, "func(time.Time) bool", |v| Ok(Value::Bool(time(&v[0])? > time(&v[1])?))),
+    method(Type::Time, "After", &TIME_TEST, "func(time.Time) bool", |v| {
+        Ok(Value::Bool(time(&v[0])? > time(&v[1])?))
+    }),
     method(Type::Time, "Equal", &TIME_TEST, "func(time.Time) bool", |v| {
         Ok(Value::Bool(time(&v[0])? == time(&v[1])?))
     }),
@@ -92,9 +102,28 @@ static METHODS: [Method; 33] = [
 
 /// The other methods of `time.Time` (Go 1.27).
 const NOT_SIMULATED: [&str; 22] = [
-    "AddDate", "AppendBinary", "AppendFormat", "AppendText", "Clock", "Date", "Format", "GoString", "GobEncode",
-    "ISOWeek", "In", "IsDST", "Local", "Location", "MarshalBinary", "MarshalJSON", "MarshalText", "Round",
-    "String", "Truncate", "Zone", "ZoneBounds",
+    "AddDate",
+    "AppendBinary",
+    "AppendFormat",
+    "AppendText",
+    "Clock",
+    "Date",
+    "Format",
+    "GoString",
+    "GobEncode",
+    "ISOWeek",
+    "In",
+    "IsDST",
+    "Local",
+    "Location",
+    "MarshalBinary",
+    "MarshalJSON",
+    "MarshalText",
+    "Round",
+    "String",
+    "Truncate",
+    "Zone",
+    "ZoneBounds",
 ];
 
 /// The method that a type has under this name, if any.
@@ -131,9 +160,7 @@ impl Method {
         let parameters = &self.signature.parameters[1..];
         if arguments.len() != parameters.len() {
             let (expected, got) = (parameters.len(), arguments.len());
-            return Err(Failure::bad(format!(
-                "invalid number of arguments: expected {expected}, got {got}"
-            )));
+            return Err(Failure::bad(format!("invalid number of arguments: expected {expected}, got {got}")));
         }
         let mut values = vec![receiver.clone()];
         for (argument, parameter) in arguments.iter().zip(parameters) {

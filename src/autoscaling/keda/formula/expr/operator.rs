@@ -79,10 +79,7 @@ pub(super) fn binary(text: &str) -> Option<&'static BinaryOperator> {
 
 impl BinaryOperator {
     pub(super) fn is_comparison(&self) -> bool {
-        matches!(
-            self.op,
-            BinaryOp::Less | BinaryOp::More | BinaryOp::MoreOrEqual | BinaryOp::LessOrEqual
-        )
+        matches!(self.op, BinaryOp::Less | BinaryOp::More | BinaryOp::MoreOrEqual | BinaryOp::LessOrEqual)
     }
 
     /// Whether `not` may stand before it, as in `not in`.

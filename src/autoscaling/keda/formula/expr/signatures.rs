@@ -26,8 +26,7 @@ pub(super) static FIND: [Signature; 1] = [function(ITEMS_TEST, &[Any])];
 pub(super) static COUNT: [Signature; 1] = [function(ITEMS_TEST, &[Int])];
 pub(super) static MAP: [Signature; 1] = [function(&[Array, Func(&MAPPER)], &[Array])];
 pub(super) static GROUP_BY: [Signature; 1] = [function(&[Array, Func(&MAPPER)], &[Groups])];
-pub(super) static SORT_BY: [Signature; 1] =
-    [function(&[Array, Func(&PREDICATE), Type::String], &[Array])];
+pub(super) static SORT_BY: [Signature; 1] = [function(&[Array, Func(&PREDICATE), Type::String], &[Array])];
 pub(super) static REDUCE: [Signature; 1] = [function(&[Array, Func(&REDUCER), Any], &[Any])];
 
 const TEXT: &[Type] = &[Type::String];
@@ -37,10 +36,8 @@ pub(super) static TEXT_TO_TEXT: [Signature; 1] = [function(TEXT, TEXT)];
 pub(super) static TEXT_TO_ANY: [Signature; 1] = [function(TEXT, &[Any])];
 pub(super) static TRIM: [Signature; 2] = [function(TEXT, TEXT), function(TWO_TEXTS, TEXT)];
 pub(super) static TRIM_AFFIX: [Signature; 2] = [function(TWO_TEXTS, TEXT), function(TEXT, TEXT)];
-pub(super) static SPLIT: [Signature; 2] = [
-    function(TWO_TEXTS, &[Strings]),
-    function(&[Type::String, Type::String, Int], &[Strings]),
-];
+pub(super) static SPLIT: [Signature; 2] =
+    [function(TWO_TEXTS, &[Strings]), function(&[Type::String, Type::String, Int], &[Strings])];
 pub(super) static REPLACE: [Signature; 2] = [
     function(&[Type::String, Type::String, Type::String, Int], TEXT),
     function(&[Type::String, Type::String, Type::String], TEXT),

@@ -69,7 +69,8 @@ impl Time {
     /// Nanoseconds later.
     pub(super) fn plus(self, ns: i64) -> Self {
         let total = i64::from(self.ns) + ns % NS_PER_SECOND;
-        let unix_s = self.unix_s.wrapping_add(ns / NS_PER_SECOND).wrapping_add(total.div_euclid(NS_PER_SECOND));
+        let unix_s =
+            self.unix_s.wrapping_add(ns / NS_PER_SECOND).wrapping_add(total.div_euclid(NS_PER_SECOND));
         Time { unix_s, ns: total.rem_euclid(NS_PER_SECOND) as u32, ..self }
     }
 
@@ -376,8 +377,18 @@ pub(super) fn truncate_duration(ns: i64, unit: i64) -> i64 {
 
 /// Names of the months.
 pub(super) const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
-    "November", "December",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
 ];
 
 /// Names of the days of the week.
@@ -413,11 +424,18 @@ mod tests {
             ("0", 0, "0s"),
             ("-9223372036854775808ns", i64::MIN, "-2562047h47m16.854775808s"),
         ] {
-            assert_eq!(parse_duration(text).map(|ns| (ns, duration_text(ns))), Ok((ns, shown.to_owned())), "{text}");
+            assert_eq!(
+                parse_duration(text).map(|ns| (ns, duration_text(ns))),
+                Ok((ns, shown.to_owned())),
+                "{text}"
+            );
         }
         for text in ["", "1", "1x", ".s", "9223372036854775808ns", "1.2.3s"] {
             assert!(parse_duration(text).is_err(), "{text}");
         }
-        assert_eq!((round_duration(-15, 10), round_duration(14, 10), truncate_duration(-15, 10)), (-20, 10, -10));
+        assert_eq!(
+            (round_duration(-15, 10), round_duration(14, 10), truncate_duration(-15, 10)),
+            (-20, 10, -10)
+        );
     }
 }

@@ -49,17 +49,15 @@ pub(super) fn end(values: &[Value], index: i64, meter: &mut Meter) -> Result<Val
 
 /// `from[index]` and `from.name` (`runtime.Fetch`): from the end where the index is negative.
 pub(in super::super) fn fetch(from: &Value, index: &Value, meter: &mut Meter) -> Result<Value, Failure> {
-    let cannot =
-        || Failure::bad(format!("cannot fetch {} from {}", shown(index), from.type_name()));
+    let cannot = || Failure::bad(format!("cannot fetch {} from {}", shown(index), from.type_name()));
     if let Some(method) = method_of(from, index)? {
         return Ok(method);
     }
     match from {
         Value::Array(_) | Value::Bytes(_) | Value::Text(_) => {
             let (at, len) = position(from, index)?;
-            item(from, at).ok_or_else(|| {
-                Failure::bad(format!("index out of range: {at} (array length is {len})"))
-            })
+            item(from, at)
+                .ok_or_else(|| Failure::bad(format!("index out of range: {at} (array length is {len})")))
         }
         Value::Map(map) => match map_index(map, index, meter)? {
             Some(value) => Ok(value),

@@ -66,7 +66,9 @@ fn write_json(value: &Value, indent: usize, text: &mut String) -> Result<(), Fai
             })?;
         }
         // Go takes keys of any type since 1.27, and none but texts before.
-        Value::Map(_) => return Err(Failure::unsupported("JSON of a map with keys of any type is not simulated")),
+        Value::Map(_) => {
+            return Err(Failure::unsupported("JSON of a map with keys of any type is not simulated"));
+        }
         Value::Method(_) => {
             return Err(Failure::bad(format!("json: unsupported type: {}", value.type_name())));
         }

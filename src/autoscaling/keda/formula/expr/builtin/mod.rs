@@ -151,8 +151,16 @@ pub(super) static BUILTINS: [Builtin; 71] = [
     typed("type", &types::ANY_TO_TEXT, numbers::type_of),
     validated("abs", validate::abs, numbers::abs),
     validated("ceil", |types| validate::round("ceil", types), |v, _| numbers::rounded("ceil", v, f64::ceil)),
-    validated("floor", |types| validate::round("floor", types), |v, _| numbers::rounded("floor", v, f64::floor)),
-    validated("round", |types| validate::round("round", types), |v, _| numbers::rounded("round", v, f64::round)),
+    validated(
+        "floor",
+        |types| validate::round("floor", types),
+        |v, _| numbers::rounded("floor", v, f64::floor),
+    ),
+    validated(
+        "round",
+        |types| validate::round("round", types),
+        |v, _| numbers::rounded("round", v, f64::round),
+    ),
     validated("int", |types| validate::number("int", Type::Int, types), numbers::int),
     validated("float", |types| validate::number("float", Type::Float64, types), numbers::float),
     typed("string", &types::ANY_TO_TEXT, texts::string),

@@ -122,9 +122,7 @@ pub(super) fn shift_right_unsigned(x: i64, count: i64) -> Result<i64, Failure> {
 
 fn shift_count(count: i64) -> Result<i64, Failure> {
     if count < 0 {
-        return Err(Failure::bad(format!(
-            "invalid operation: negative shift count {count} (type int)"
-        )));
+        return Err(Failure::bad(format!("invalid operation: negative shift count {count} (type int)")));
     }
     Ok(count)
 }

@@ -145,10 +145,7 @@ pub(super) fn join(values: &[Value], meter: &mut Meter) -> Result<Value, Failure
 }
 
 /// `indexOf` and `lastIndexOf`, in bytes; -1 where it is not found.
-pub(super) fn index_of(
-    values: &[Value],
-    find: fn(&str, &str) -> Option<usize>,
-) -> Result<Value, Failure> {
+pub(super) fn index_of(values: &[Value], find: fn(&str, &str) -> Option<usize>) -> Result<Value, Failure> {
     Ok(Value::Int(find(text(values, 0)?, text(values, 1)?).map_or(-1, |index| index as i64)))
 }
 

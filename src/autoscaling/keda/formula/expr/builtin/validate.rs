@@ -135,9 +135,7 @@ pub(super) fn of_map(what: &str, types: &[Option<Type>]) -> Validated {
 
 pub(super) fn to_pairs(types: &[Option<Type>]) -> Validated {
     let ty = only(types)?;
-    may_be_map(ty)
-        .map(|_| Type::Array)
-        .ok_or_else(|| bad(format!("cannot transform {} to pairs", shown(ty))))
+    may_be_map(ty).map(|_| Type::Array).ok_or_else(|| bad(format!("cannot transform {} to pairs", shown(ty))))
 }
 
 pub(super) fn from_pairs(types: &[Option<Type>]) -> Validated {

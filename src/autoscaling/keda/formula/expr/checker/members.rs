@@ -94,8 +94,7 @@ impl Checker<'_> {
     /// The function `get`.
     pub(super) fn get(&mut self, id: NodeId, arguments: &[NodeId]) -> Checked {
         let &[from, index] = arguments else {
-            let message =
-                format!("invalid number of arguments (expected 2, got {})", arguments.len());
+            let message = format!("invalid number of arguments (expected 2, got {})", arguments.len());
             return Err(self.error(id, Class::Arity, message));
         };
         let (base, property) = (self.visit(from)?, self.visit(index)?);
@@ -110,8 +109,9 @@ impl Checker<'_> {
             TypeKind::Slice if !property.is_integer() && !property.is_unknown() => {
                 self.bad_argument(index, format!("non-integer slice index {property}"))
             }
-            TypeKind::Map if !property.is_assignable_to(&base.key()) && !property.is_unknown() => self
-                .bad_argument(index, format!("cannot use {property} to get an element from {base}")),
+            TypeKind::Map if !property.is_assignable_to(&base.key()) && !property.is_unknown() => {
+                self.bad_argument(index, format!("cannot use {property} to get an element from {base}"))
+            }
             TypeKind::Slice | TypeKind::Map => Ok(base.element()),
             _ => self.bad_argument(from, format!("type {base} does not support indexing")),
         }

@@ -186,7 +186,8 @@ impl Checker<'_> {
     fn conditional(&mut self, condition: NodeId, then: NodeId, otherwise: NodeId) -> Checked {
         let nature = self.visit(condition)?;
         if !nature.is(Type::Bool) && !nature.is_unknown() {
-            return self.mismatch(condition, format!("non-bool expression (type {nature}) used as condition"));
+            return self
+                .mismatch(condition, format!("non-bool expression (type {nature}) used as condition"));
         }
         let (first, second) = (self.visit(then)?, self.visit(otherwise)?);
         Ok(match (first.nil, second.nil) {

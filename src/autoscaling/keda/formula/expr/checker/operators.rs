@@ -48,7 +48,9 @@ impl Checker<'_> {
             UnaryOp::Not if is_bool(&nature) || unknown => Ok(Type::Bool.into()),
             UnaryOp::Plus | UnaryOp::Minus if nature.is_number() => Ok(nature),
             UnaryOp::Plus | UnaryOp::Minus if unknown => Ok(Nature::default()),
-            _ => self.mismatch(id, format!("invalid operation: {} (mismatched type {nature})", operator.text)),
+            _ => {
+                self.mismatch(id, format!("invalid operation: {} (mismatched type {nature})", operator.text))
+            }
         }
     }
 
@@ -75,20 +77,13 @@ impl Checker<'_> {
         };
         match result {
             Some(nature) => Ok(nature),
-            None => self.mismatch(
-                id,
-                format!("invalid operation: {} (mismatched types {l} and {r})", operator.text),
-            ),
+            None => self
+                .mismatch(id, format!("invalid operation: {} (mismatched types {l} and {r})", operator.text)),
         }
     }
 
     /// `in`: of a key in a map, of an item in an array.
-    fn membership(
-        &self,
-        id: NodeId,
-        l: &Nature,
-        r: &Nature,
-    ) -> Result<Option<Nature>, super::ExprError> {
+    fn membership(&self, id: NodeId, l: &Nature, r: &Nature) -> Result<Option<Nature>, super::ExprError> {
         if r.is(Type::Time) && (l.is_unknown() || is_text(l)) {
             return Ok(Some(Type::Bool.into()));
         }

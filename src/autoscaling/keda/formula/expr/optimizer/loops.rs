@@ -27,7 +27,8 @@ pub(super) fn filter_map(ast: &mut Ast, id: NodeId) {
 
 fn reads_index(ast: &Ast, id: NodeId) -> bool {
     let kind = ast.kind(id);
-    matches!(kind, Kind::Pointer(name) if **name == *"index") || kind.children().any(|child| reads_index(ast, child))
+    matches!(kind, Kind::Pointer(name) if **name == *"index")
+        || kind.children().any(|child| reads_index(ast, child))
 }
 
 /// `len(filter(...))` becomes `count(...)`.
@@ -105,7 +106,9 @@ fn is_same(ast: &Ast, a: NodeId, b: NodeId) -> bool {
         (Kind::Integer(x), Kind::Integer(y)) => x == y,
         (Kind::Float(x), Kind::Float(y)) => x == y,
         (Kind::Bool(x), Kind::Bool(y)) => x == y,
-        (Kind::Constant(x), Kind::Constant(y)) => super::super::format::shown(x) == super::super::format::shown(y),
+        (Kind::Constant(x), Kind::Constant(y)) => {
+            super::super::format::shown(x) == super::super::format::shown(y)
+        }
         (Kind::Unary { operator: x, .. }, Kind::Unary { operator: y, .. }) => x == y,
         (Kind::Binary { operator: x, .. }, Kind::Binary { operator: y, .. }) => x == y,
         (Kind::Builtin(x), Kind::Builtin(y)) => x.builtin.name == y.builtin.name,
@@ -129,7 +132,8 @@ fn count_comparison(ast: &Ast, id: NodeId) -> Option<(BinaryOp, NodeId, i64)> {
 
 /// `count(...) > 0` becomes `any(...)`.
 pub(super) fn count_any(ast: &mut Ast, id: NodeId) {
-    let Some((BinaryOp::More, count, 0) | (BinaryOp::MoreOrEqual, count, 1)) = count_comparison(ast, id) else {
+    let Some((BinaryOp::More, count, 0) | (BinaryOp::MoreOrEqual, count, 1)) = count_comparison(ast, id)
+    else {
         return;
     };
     let Some(arguments) = ast.builtin_call(count).map(|call| call.arguments.clone()) else { return };

@@ -61,7 +61,8 @@ fn is_pointer(ast: &Ast, id: NodeId, name: &str) -> bool {
 }
 
 fn adds_to_accumulator(ast: &Ast, predicate: NodeId) -> bool {
-    let Some(Kind::Binary { operator, left, right }) = ast.predicate(predicate).map(|body| ast.kind(body)) else {
+    let Some(Kind::Binary { operator, left, right }) = ast.predicate(predicate).map(|body| ast.kind(body))
+    else {
         return false;
     };
     let pair = |item, accumulator| is_pointer(ast, item, "") && is_pointer(ast, accumulator, "acc");

@@ -43,9 +43,7 @@ pub(super) fn parse(source: &str, overridden: &dyn Fn(&str) -> bool) -> Result<T
     match (parser.error, root) {
         (Some(error), _) => Err(error),
         (None, Some(root)) => Ok((parser.ast, root)),
-        (None, None) => {
-            Err(ExprError::new(Class::Syntax, Span::default(), "unexpected end of expression"))
-        }
+        (None, None) => Err(ExprError::new(Class::Syntax, Span::default(), "unexpected end of expression")),
     }
 }
 

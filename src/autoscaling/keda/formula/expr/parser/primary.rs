@@ -89,13 +89,16 @@ impl Parser<'_> {
         let lower = text.to_ascii_lowercase();
         let radix = |prefix: &str| lower.strip_prefix(prefix);
         let read = if let Some(digits) = radix("0x") {
-            integer(digits, 16).map_err(|why| format!("invalid hex literal: {}", parse_error("Int", &text, why)))
+            integer(digits, 16)
+                .map_err(|why| format!("invalid hex literal: {}", parse_error("Int", &text, why)))
         } else if lower.contains(['.', 'e']) {
             float(&text).map_err(|why| format!("invalid float literal: {}", parse_error("Float", &text, why)))
         } else if let Some(digits) = radix("0b") {
-            integer(digits, 2).map_err(|why| format!("invalid binary literal: {}", parse_error("Int", &text, why)))
+            integer(digits, 2)
+                .map_err(|why| format!("invalid binary literal: {}", parse_error("Int", &text, why)))
         } else if let Some(digits) = radix("0o") {
-            integer(digits, 8).map_err(|why| format!("invalid octal literal: {}", parse_error("Int", &text, why)))
+            integer(digits, 8)
+                .map_err(|why| format!("invalid octal literal: {}", parse_error("Int", &text, why)))
         } else {
             integer(&text, 10)
                 .map_err(|why| format!("invalid integer literal: {}", parse_error("Int", &text, why)))

@@ -1,10 +1,10 @@
 //! The functions that work through an array.
 
+use super::super::arithmetic;
 use super::super::ast::{BuiltinCall, NodeId};
 use super::super::builtin::{self, Loop, index_of, is_descending, raw_len};
 use super::super::compare::less;
 use super::super::error::{ExprError, Failure};
-use super::super::arithmetic;
 use super::super::value::{Array, Keys, Map, Value};
 use super::{Evaluated, Scope, Vm};
 
