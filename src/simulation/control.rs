@@ -49,6 +49,7 @@ struct Keda {
     first_sync: SimTime,
     /// By trigger.
     seen: Vec<Seen>,
+    seen_formula: SeenFormula,
 }
 
 /// What was seen of one trigger over the run.
@@ -89,6 +90,32 @@ impl Seen {
         }
         let error = self.first_error.as_ref()?;
         Some(format!("trigger {name} failed at {failed} of {evaluations} evaluations: {error}"))
+    }
+}
+
+/// What was seen of a formula over the run. KEDA only logs that it fails.
+#[derive(Clone, Debug, Default)]
+struct SeenFormula {
+    evaluations: u64,
+    failed: u64,
+    first_error: Option<String>,
+}
+
+impl SeenFormula {
+    fn note(&mut self, composite: Option<&CompositeReading>) {
+        let Some(composite) = composite else { return };
+        self.evaluations += 1;
+        if let Some(error) = &composite.error {
+            self.failed += 1;
+            self.first_error.get_or_insert_with(|| error.clone());
+        }
+    }
+
+    fn warning(&self) -> Option<String> {
+        let (SeenFormula { evaluations, failed, .. }, error) = (self, self.first_error.as_ref()?);
+        Some(format!(
+            "the formula failed at {failed} of {evaluations} evaluations, which leaves the HPA without a metric: {error}"
+        ))
     }
 }
 
@@ -145,6 +172,7 @@ impl ControlLoops {
                 first_poll: phase("keda/poll-phase", setup.polling_interval),
                 first_sync: phase("hpa/sync-phase", sync_period),
                 seen: vec![Seen::default(); setup.queries.len()],
+                seen_formula: SeenFormula::default(),
                 hpa_status: setup.operator.hpa_status(),
                 operator: setup.operator,
                 queries: setup.queries,
@@ -164,6 +192,7 @@ impl Keda {
         for ((seen, outcome), reading) in self.seen.iter_mut().zip(&outcomes).zip(&decision.triggers) {
             outcome.iter().for_each(|outcome| seen.note(outcome, reading));
         }
+        self.seen_formula.note(decision.composite.as_ref());
         decision
     }
 
@@ -184,6 +213,7 @@ impl Keda {
             // The triggers of a formula are queried at the same time.
             fetch.queries = fetch.queries.min(1);
         }
+        self.seen_formula.note(composite.as_ref());
         fetch.composite = composite;
         let decision = hpa::decide(self.operator.hpa()?, scale, &mut self.hpa_state, now, &values);
         Some((decision, fetch))
@@ -283,6 +313,7 @@ impl World<'_> {
                 self.totals.warn(warning);
             }
         }
+        keda.seen_formula.warning().into_iter().for_each(|warning| self.totals.warn(warning));
     }
 }
 

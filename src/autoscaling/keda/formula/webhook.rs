@@ -65,12 +65,16 @@ impl Refusal {
     /// the formula the key is that of the setting below `scaling_modifiers`.
     pub fn problem(&self, formula: &str, names: &[&str]) -> Problem {
         let Some((error, written)) = &self.mistake else {
-            let (key, help) = match self.class {
-                RefusalClass::FormulaEmpty => ("formula", "give a formula over the triggers' names"),
-                RefusalClass::TargetEmpty => ("target", "give the value that one replica shall have"),
-                _ => ("target", "give a number above 0, as a string"),
+            let (key, message, help) = match self.class {
+                RefusalClass::FormulaEmpty => {
+                    ("formula", "there is no `formula`", "give one over the triggers' names")
+                }
+                RefusalClass::TargetEmpty => {
+                    ("target", "the formula has no `target`", "give what one replica shall have of its value")
+                }
+                _ => ("target", "`target` is no number above 0", "give one, as a string"),
             };
-            return Problem::key(key, self.message.clone()).help(help);
+            return Problem::key(key, message).help(help);
         };
         let (from, to) = error.bytes(&self.compiled);
         let mut message = match (self.class, error.class) {

@@ -48,6 +48,18 @@ fn the_formula_decides_about_the_size() {
 }
 
 #[test]
+fn a_formula_that_fails_leaves_the_size_and_is_told_of() {
+    let told =
+        run(1, &experiment(&policy("vector(0)", "int(queue) % int(batch)"), ""), &[(0, 1), (40_000, 1)]);
+    let first = of(&told, Controller::HpaSync)[0];
+    assert_eq!((&first.detail["path"], first.replicas_after.get()), (&Value::from("metrics_failed"), 1));
+    assert_eq!(first.detail["metrics"][0]["error"], "no metrics returned from external metrics API");
+    let warning = "which leaves the HPA without a metric: error trying to run custom formula: runtime error: integer \
+                   divide by zero (1:18)";
+    assert!(told.totals.warnings.iter().any(|told| told.ends_with(warning)), "{:?}", told.totals.warnings);
+}
+
+#[test]
 fn the_triggers_of_a_formula_are_queried_at_the_same_time() {
     let told = run(1, &experiment(&policy("vector(0)", DEMAND), ""), &[(0, 1), (100_000, 1)]);
     // A sync waits for one query, not for three.

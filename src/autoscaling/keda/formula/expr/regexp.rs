@@ -35,10 +35,6 @@ impl Regexp {
 fn reason(error: &regex::Error, pattern: &str) -> String {
     let text = error.to_string();
     let last = text.lines().last().unwrap_or_default();
-    if last.contains("unclosed character class") {
-        let from = pattern.find('[').unwrap_or(0);
-        return format!("missing closing ]: `{}`", &pattern[from..]);
-    }
     if last.contains("unclosed group") {
         return format!("missing closing ): `{pattern}`");
     }
@@ -48,106 +44,130 @@ fn reason(error: &regex::Error, pattern: &str) -> String {
     format!("`{pattern}`: {last}")
 }
 
+/// The pattern in the crate's dialect, or what Go says of it.
 fn rewrite(pattern: &str) -> Result<String, String> {
-    let mut out = String::new();
-    let mut rest = pattern.chars();
-    let mut in_class = false;
-    let mut repeated = false;
-    while let Some(c) = rest.next() {
-        let was_repeated = std::mem::take(&mut repeated);
-        match c {
-            '\\' => match rest.next() {
-                Some('Q') if !in_class => {
-                    let quoted = rest.as_str();
-                    let (literal, after) = quoted.split_once("\\E").unwrap_or((quoted, ""));
-                    out.push_str(&regex::escape(literal));
-                    rest = after.chars();
-                }
-                Some('C') => return Err("invalid escape sequence: `\\C`".to_owned()),
-                Some(class) => match ascii_class(class) {
-                    Some((ranges, true)) => out.push_str(&format!("[^{ranges}]")),
-                    Some((ranges, false)) if in_class => out.push_str(ranges),
-                    Some((ranges, false)) => out.push_str(&format!("[{ranges}]")),
-                    None if matches!(class, 'b' | 'B') && !in_class => {
-                        out.push_str(&format!("(?-u:\\{class})"));
-                    }
-                    None => out.extend(['\\', class]),
-                },
-                None => return Err("trailing backslash at end of expression: ``".to_owned()),
-            },
-            '[' if in_class && !rest.as_str().starts_with(':') => out.push_str("\\["),
-            '[' => {
-                out.push('[');
-                if in_class {
-                    // A named class such as `[:digit:]`.
-                    let Some((name, after)) = rest.as_str().split_once(":]") else {
-                        return Err(format!("missing closing ]: `{pattern}`"));
-                    };
-                    out.push_str(name);
-                    out.push_str(":]");
-                    rest = after.chars();
-                    continue;
-                }
-                in_class = true;
-                if let Some(after) = rest.as_str().strip_prefix('^') {
-                    out.push('^');
-                    rest = after.chars();
-                }
-                // A bracket that comes first is one of the class.
-                if let Some(after) = rest.as_str().strip_prefix(']') {
-                    out.push_str("\\]");
-                    rest = after.chars();
-                }
-            }
-            ']' if in_class => {
-                in_class = false;
-                out.push(']');
-            }
-            '&' | '~' if in_class => out.extend(['\\', c]),
-            '-' if in_class && rest.as_str().starts_with('-') => out.push_str("\\-"),
-            '*' | '+' if !in_class => {
-                if was_repeated {
-                    return Err(format!("invalid nested repetition operator: `{c}`"));
-                }
-                repeated = true;
-                out.push(c);
-                // A `?` after it makes it reluctant.
-                if let Some(after) = rest.as_str().strip_prefix('?') {
-                    out.push('?');
-                    rest = after.chars();
-                }
-            }
-            '?' if !in_class => {
-                if was_repeated {
-                    return Err("invalid nested repetition operator: `?`".to_owned());
-                }
-                repeated = true;
-                out.push('?');
-                if let Some(after) = rest.as_str().strip_prefix('?') {
-                    out.push('?');
-                    rest = after.chars();
-                }
-            }
-            '{' if !in_class => match counted(rest.as_str()) {
-                Some((count, after)) => {
-                    if was_repeated {
-                        return Err(format!("invalid nested repetition operator: `{{{count}}}`"));
-                    }
-                    let counts = count.split(',').filter(|count| !count.is_empty());
-                    if counts.flat_map(str::parse::<u32>).any(|count| count > REPEAT_MAX) {
-                        return Err(format!("invalid repeat count: `{{{count}}}`"));
-                    }
-                    repeated = true;
-                    out.push_str(&format!("{{{count}}}"));
-                    rest = after.chars();
-                }
-                // A brace that counts nothing stands for itself.
-                None => out.push_str("\\{"),
-            },
-            _ => out.push(c),
-        }
+    let mut rewriter = Rewriter { pattern, rest: pattern, out: String::new() };
+    rewriter.all()?;
+    Ok(rewriter.out)
+}
+
+struct Rewriter<'a> {
+    pattern: &'a str,
+    rest: &'a str,
+    out: String,
+}
+
+impl<'a> Rewriter<'a> {
+    fn next(&mut self) -> Option<char> {
+        let next = self.rest.chars().next()?;
+        self.rest = &self.rest[next.len_utf8()..];
+        Some(next)
     }
-    Ok(out)
+
+    /// Steps over `text` where it comes next.
+    fn skip(&mut self, text: &str) -> bool {
+        let after = self.rest.strip_prefix(text);
+        self.rest = after.unwrap_or(self.rest);
+        after.is_some()
+    }
+
+    fn all(&mut self) -> Result<(), String> {
+        let mut repeated = false;
+        while let Some(c) = self.next() {
+            let was_repeated = std::mem::take(&mut repeated);
+            let repetition = match c {
+                '*' | '+' | '?' => Some(c.to_string()),
+                '{' => self.counts()?,
+                _ => None,
+            };
+            if let Some(repetition) = repetition {
+                if was_repeated {
+                    return Err(format!("invalid nested repetition operator: `{repetition}`"));
+                }
+                repeated = true;
+                self.out.push_str(&repetition);
+                // A `?` after it makes it reluctant.
+                if self.skip("?") {
+                    self.out.push('?');
+                }
+                continue;
+            }
+            match c {
+                '\\' if self.skip("Q") => {
+                    let (literal, after) = self.rest.split_once("\\E").unwrap_or((self.rest, ""));
+                    self.rest = after;
+                    self.out.push_str(&regex::escape(literal));
+                }
+                '\\' => self.escape(false)?,
+                '[' => self.class()?,
+                // A brace that counts nothing stands for itself.
+                '{' => self.out.push_str("\\{"),
+                _ => self.out.push(c),
+            }
+        }
+        Ok(())
+    }
+
+    /// The counts after an opening brace, `{2}`, `{2,}` or `{2,5}`, if they are some.
+    fn counts(&mut self) -> Result<Option<String>, String> {
+        let Some((counts, after)) = counted(self.rest) else { return Ok(None) };
+        self.rest = after;
+        let shown = format!("{{{counts}}}");
+        let counts = counts.split(',').filter(|count| !count.is_empty());
+        if counts.flat_map(str::parse::<u32>).any(|count| count > REPEAT_MAX) {
+            return Err(format!("invalid repeat count: `{shown}`"));
+        }
+        Ok(Some(shown))
+    }
+
+    /// What follows a backslash.
+    fn escape(&mut self, in_class: bool) -> Result<(), String> {
+        let c = self.next().ok_or("trailing backslash at end of expression: ``")?;
+        match (c, ascii_class(c)) {
+            ('C', _) => return Err("invalid escape sequence: `\\C`".to_owned()),
+            (_, Some((ranges, true))) => self.out.push_str(&format!("[^{ranges}]")),
+            (_, Some((ranges, false))) if in_class => self.out.push_str(ranges),
+            (_, Some((ranges, false))) => self.out.push_str(&format!("[{ranges}]")),
+            ('b' | 'B', None) if !in_class => self.out.push_str(&format!("(?-u:\\{c})")),
+            (_, None) => self.out.extend(['\\', c]),
+        }
+        Ok(())
+    }
+
+    /// From after the opening bracket of a class to its end. Two of the crate's operators are one of the class in Go.
+    fn class(&mut self) -> Result<(), String> {
+        self.out.push('[');
+        if self.skip("^") {
+            self.out.push('^');
+        }
+        // A bracket that comes first is one of the class.
+        if self.skip("]") {
+            self.out.push_str("\\]");
+        }
+        while let Some(c) = self.next() {
+            match c {
+                ']' => {
+                    self.out.push(']');
+                    return Ok(());
+                }
+                '\\' => self.escape(true)?,
+                '[' if self.rest.starts_with(':') => {
+                    let (name, after) = self.rest.split_once(":]").ok_or_else(|| self.unclosed())?;
+                    self.rest = after;
+                    self.out.push_str(&format!("[{name}:]"));
+                }
+                '[' | '&' | '~' => self.out.extend(['\\', c]),
+                '-' if self.rest.starts_with('-') => self.out.push_str("\\-"),
+                _ => self.out.push(c),
+            }
+        }
+        Err(self.unclosed())
+    }
+
+    fn unclosed(&self) -> String {
+        let from = self.pattern.find('[').unwrap_or(0);
+        format!("missing closing ]: `{}`", &self.pattern[from..])
+    }
 }
 
 /// `\d`, `\s`, `\w` and their opposites: the ranges, and whether they are excluded.

@@ -1,6 +1,7 @@
 //! Instants and durations as the language's `date` and `duration` make them (Go's package `time`).
 
 use super::error::{Class, Failure};
+use crate::autoscaling::go::duration_unit_ns;
 use std::cmp::Ordering;
 
 const NS_PER_SECOND: i64 = 1_000_000_000;
@@ -271,7 +272,7 @@ pub(super) fn parse_duration(text: &str) -> Result<i64, Failure> {
         if unit.is_empty() {
             return Err(bad("missing unit in "));
         }
-        let Some(unit_ns) = unit_ns(unit) else {
+        let Some(unit_ns) = duration_unit_ns(unit) else {
             return Err(bad(&format!("unknown unit {} in ", quoted_bytes(unit))));
         };
         let part = whole_part(whole)
@@ -298,18 +299,6 @@ fn quoted_bytes(text: &str) -> String {
         _ => format!("\\x{byte:02x}"),
     });
     format!("\"{}\"", escaped.collect::<String>())
-}
-
-fn unit_ns(unit: &str) -> Option<u64> {
-    Some(match unit {
-        "ns" => 1,
-        "us" | "\u{b5}s" | "\u{3bc}s" => 1_000,
-        "ms" => 1_000_000,
-        "s" => 1_000_000_000,
-        "m" => 60_000_000_000,
-        "h" => 3_600_000_000_000,
-        _ => return None,
-    })
 }
 
 fn whole_part(digits: &str) -> Option<u64> {
