@@ -1,6 +1,7 @@
 //! `[monitoring]`: the Prometheus that watches the service.
 
 use super::dcgm::DcgmSpec;
+use super::faults::FaultSpec;
 use super::promql::Release;
 use super::rules::{self, RuleGroupSpec};
 use crate::problem::Problem;
@@ -40,6 +41,8 @@ pub struct MonitoringSpec {
     pub metrics_version: Option<String>,
     /// `[[monitoring.rule_group]]`: recording rules, beside those that the policy brings.
     pub rule_group: Vec<RuleGroupSpec>,
+    /// `[[monitoring.fault]]`: what goes wrong, and when.
+    pub fault: Vec<FaultSpec>,
     /// `[monitoring.dcgm]`: the exporter of the GPUs.
     pub dcgm: DcgmSpec,
 }
@@ -69,6 +72,7 @@ impl Default for MonitoringSpec {
             query_latency: Seconds(SimDuration::from_millis(50)),
             metrics_version: None,
             rule_group: Vec::new(),
+            fault: Vec::new(),
             dcgm: DcgmSpec::default(),
         }
     }
@@ -109,6 +113,17 @@ impl MonitoringSpec {
         }
         self.check_rules(&self.rule_group).map_err(|problem| problem.under("rule_group"))?;
         self.dcgm.check().map_err(|problem| problem.under("dcgm"))
+    }
+
+    /// Refuses faults that cannot be in a run of this length, with keys relative to `monitoring`.
+    ///
+    /// # Errors
+    /// As [`FaultSpec::check`].
+    pub fn check_faults(&self, duration: SimDuration) -> Result<(), Problem> {
+        let mut faults = self.fault.iter().enumerate();
+        faults.try_for_each(|(index, fault)| {
+            fault.check(duration).map_err(|problem| problem.under(&format!("fault.{index}")))
+        })
     }
 
     /// Refuses rule groups that this Prometheus would not load, with keys relative to their list.

@@ -42,6 +42,7 @@ impl Scenario {
         let targets = Targets::new(self, &target, schema.columns(), self.metrics_release()?, &rules);
         self.check_rules(&rules, &targets, &mut warnings)?;
         let autoscaling = self.autoscaling(&target, &targets, &mut warnings)?;
+        let faults = self.faults(&targets, &mut warnings)?;
         let of_rules = rules.iter().flat_map(|group| group.rules.iter().map(|rule| &rule.query));
         let queries: Vec<&Query> = autoscaling.queries().into_iter().chain(of_rules).collect();
         let (retention, exporters) = (retention(&queries), targets.read_by(&queries));
@@ -79,6 +80,7 @@ impl Scenario {
                 spec: self.monitoring.clone(),
                 retention,
                 schema,
+                faults,
                 rules,
                 exporters,
             },
