@@ -164,6 +164,14 @@ impl Query {
         &self.reads
     }
 
+    /// What the query reads, if it is a selector and nothing else.
+    pub fn selector(&self) -> Option<&Read> {
+        match (&self.plan, &self.reads[..]) {
+            (Plan::Vector(plan::Vector::Select(_)), [read]) => Some(read),
+            _ => None,
+        }
+    }
+
     /// How long before the instant of an evaluation the oldest sample may be that it uses; zero for a query that reads
     /// nothing, [`SimDuration::MAX`] where `@` fixes an instant.
     pub fn look_behind(&self) -> SimDuration {
