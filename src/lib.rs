@@ -24,6 +24,7 @@ pub mod analysis;
 pub mod autoscaling;
 pub mod cli;
 pub mod histogram;
+pub mod lines;
 pub mod manifests;
 pub mod monitoring;
 pub mod nearest;

@@ -164,6 +164,63 @@ impl fmt::Display for SimDuration {
     }
 }
 
+/// Seconds as files hold them: a decimal number, exact to the picosecond, without zeros at its end.
+///
+/// ```
+/// use dryscale::units::{DecimalSeconds, SimDuration};
+/// let text = DecimalSeconds::from(SimDuration::from_millis(1500)).to_string();
+/// assert_eq!(text, "1.5");
+/// assert_eq!(DecimalSeconds::parse(&text).map(SimDuration::from), Some(SimDuration::from_millis(1500)));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DecimalSeconds(u64);
+
+impl DecimalSeconds {
+    /// Reads digits, and up to twelve more after a point. `None` for every other text, and for what `u64` picoseconds do
+    /// not hold.
+    pub fn parse(text: &str) -> Option<DecimalSeconds> {
+        let (whole, fraction) =
+            text.split_once('.').map_or((text, None), |(whole, rest)| (whole, Some(rest)));
+        let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        if !digits(whole) || fraction.is_some_and(|fraction| !digits(fraction) || fraction.len() > 12) {
+            return None;
+        }
+        let ps: u64 = format!("{:0<12}", fraction.unwrap_or_default()).parse().ok()?;
+        whole.parse::<u64>().ok()?.checked_mul(PS_PER_SEC)?.checked_add(ps).map(DecimalSeconds)
+    }
+}
+
+impl From<SimTime> for DecimalSeconds {
+    fn from(at: SimTime) -> Self {
+        DecimalSeconds(at.0)
+    }
+}
+impl From<SimDuration> for DecimalSeconds {
+    fn from(length: SimDuration) -> Self {
+        DecimalSeconds(length.0)
+    }
+}
+impl From<DecimalSeconds> for SimTime {
+    fn from(seconds: DecimalSeconds) -> Self {
+        SimTime(seconds.0)
+    }
+}
+impl From<DecimalSeconds> for SimDuration {
+    fn from(seconds: DecimalSeconds) -> Self {
+        SimDuration(seconds.0)
+    }
+}
+impl fmt::Display for DecimalSeconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (whole, fraction) = (self.0 / PS_PER_SEC, self.0 % PS_PER_SEC);
+        if fraction == 0 {
+            return write!(f, "{whole}");
+        }
+        let digits = format!("{fraction:012}");
+        write!(f, "{whole}.{}", digits.trim_end_matches('0'))
+    }
+}
+
 /// A wall-clock instant as Prometheus and Kubernetes see it: milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UnixMillis(pub i64);
@@ -262,6 +319,25 @@ mod tests {
     fn output_seconds_keep_the_digits_of_long_runs() {
         let t = SimTime::from_ps(86_400 * PS_PER_SEC + 1_000_000);
         assert_eq!(t.as_secs_f64(), 86_400.000_001);
+    }
+
+    #[test]
+    fn files_hold_every_picosecond_also_late_in_a_run() {
+        for (ps, text) in [
+            (0, "0"),
+            (1_500_000_000_000, "1.5"),
+            (86_400_000_000_000_001, "86400.000000000001"),
+            (u64::MAX, "18446744.073709551615"),
+        ] {
+            let seconds = DecimalSeconds::from(SimTime::from_ps(ps));
+            assert_eq!(seconds.to_string(), text);
+            assert_eq!(DecimalSeconds::parse(text), Some(seconds));
+        }
+        for wrong in
+            ["", ".5", "5.", "-1", "+1", "1e3", " 1", "1.0000000000001", "1.2.3", "99999999999", "１"]
+        {
+            assert_eq!(DecimalSeconds::parse(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -6,13 +6,16 @@ mod assertions;
 mod compare;
 mod export;
 mod interrupt;
+mod moment;
 mod options;
 mod output;
 mod progress;
+mod query;
 mod simulate;
 mod sweep;
 mod worlds;
 
+pub use moment::{Moment, Span};
 pub use options::{Cli, Command};
 
 use crate::problem::Problem;
@@ -110,6 +113,7 @@ pub fn run(cli: Cli) -> Result<ExitStatus, Failure> {
         Command::Sweep(options) => sweep::run(&options),
         Command::Compare(options) => compare::run(&options),
         Command::Export(options) => export::run(&options),
+        Command::Query(options) => query::run(&options),
     }
 }
 

@@ -1,5 +1,8 @@
 //! What can be typed.
 
+use super::moment::{Moment, Span};
+use crate::random::distribution::Seconds;
+use crate::units::SimDuration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -27,6 +30,8 @@ pub enum Command {
     Compare(CompareOptions),
     /// Write the ScaledObject of a policy, ready to apply.
     Export(ExportOptions),
+    /// Ask the series of a recorded run anything in PromQL.
+    Query(QueryOptions),
 }
 
 /// The world and how to run it.
@@ -102,7 +107,7 @@ pub struct SimulateOptions {
     /// Fail (exit 1) unless this holds for the summary, such as `ttft_s.p95<2`; repeatable.
     #[arg(long = "assert", value_name = "EXPR")]
     pub assertions: Vec<String>,
-    /// Folder for summary.json, timeline.csv, decisions.jsonl, pods.csv, requests.csv and the inputs.
+    /// Folder for summary.json, timeline.csv, decisions.jsonl, pods.csv, requests.csv, series.jsonl and the inputs.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Do not write requests.csv.
@@ -182,4 +187,41 @@ pub struct ExportOptions {
     /// File to write; stdout when left out.
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+}
+
+/// `dryscale query`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = QUERY_HELP)]
+pub struct QueryOptions {
+    /// The query, in PromQL.
+    #[arg(value_name = "EXPR", allow_hyphen_values = true)]
+    pub expression: String,
+    /// Folder of the run: what `simulate --out` wrote.
+    #[arg(long, value_name = "DIR")]
+    pub run: PathBuf,
+    /// The instant: `12m30s` since the start of the run, `2026-01-05T08:12:30Z`, or seconds since 1970. Left out: the
+    /// end of the run.
+    #[arg(long, value_name = "T", conflicts_with = "range")]
+    pub at: Option<Moment>,
+    /// Every step from A to B, such as `10m..20m`; `..` is the whole run.
+    #[arg(long, value_name = "A..B")]
+    pub range: Option<Span>,
+    /// Between two steps of --range, such as `15s`. Left out: about 250 steps.
+    #[arg(long, value_name = "DURATION", requires = "range", value_parser = step)]
+    pub step: Option<SimDuration>,
+    /// Use every sample up to the instant, those too that could not be seen yet: as the run's history reads afterwards.
+    #[arg(long)]
+    pub replay: bool,
+    /// Form of the answer: as `promtool query` prints it, or the `data` of Prometheus' HTTP API.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+const QUERY_HELP: &str = "\
+Without --replay the answer is what KEDA would have got at that moment: from the samples of scrapes that had finished, for the \
+whole second before. A pod that is gone is seen for about two more scrape intervals then. Release, evaluation interval and \
+start are the run's.";
+
+fn step(text: &str) -> Result<SimDuration, String> {
+    Seconds::parse(text).map(Seconds::duration)
 }

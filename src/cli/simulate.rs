@@ -6,6 +6,7 @@ use super::progress::Bar;
 use super::worlds::{DraftWorlds, command, run_failure, scoring};
 use super::{ExitStatus, Failure, interrupt, output};
 use crate::analysis::{self, Answer, Bounds, ClassTargets, Timeline};
+use crate::monitoring::wal;
 use crate::report::{self, Folder, Screen};
 use crate::scenario::{Draft, Inputs, Scenario, SourceText};
 use crate::simulation::record::{
@@ -92,7 +93,7 @@ pub(super) fn folder(wanted: &Path, scenario: &Scenario, requests: bool) -> Resu
         bytes: source.text().as_bytes().to_vec(),
     };
     let inputs: Vec<report::Input> = scenario.texts().into_iter().map(input).collect();
-    Folder::create(wanted, &inputs, names, requests).map_err(Failure::Problem)
+    Folder::create(wanted, &inputs, names, requests, &scenario.series_header()?).map_err(Failure::Problem)
 }
 
 fn screen(
@@ -156,10 +157,16 @@ impl Recorder for Listener {
     fn pod(&mut self, record: &PodRecord) {
         self.each(|listener| listener.pod(record));
     }
+    fn series(&mut self, record: &wal::Record) {
+        self.each(|listener| listener.series(record));
+    }
     fn end(&mut self, totals: &RunTotals) {
         self.each(|listener| listener.end(totals));
     }
     fn wants_decisions(&self) -> bool {
-        self.folder.is_some()
+        self.folder.as_ref().is_some_and(Folder::wants_decisions)
+    }
+    fn wants_series(&self) -> bool {
+        self.folder.as_ref().is_some_and(Folder::wants_series)
     }
 }

@@ -9,7 +9,7 @@ use super::promql::Release;
 use super::series::{Database, GroupId, STALE};
 use crate::serving::engine::{BucketHistogram, Measure};
 use crate::units::{SimTime, UnixMillis};
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 use rustc_hash::FxBuildHasher;
 
 /// What a `/metrics` page shows: series without their target's labels, and a value of each. No series is there twice.
@@ -72,19 +72,12 @@ impl Page {
     }
 }
 
-/// The stored series of one source.
-#[derive(Clone, Debug, Default)]
+/// Stored series, and which of them each of some sources had last: a target's page is one source, each rule another.
+#[derive(Clone, Debug)]
 pub(super) struct Exposition {
-    series: IndexMap<Labels, Series, FxBuildHasher>,
-    rounds: u64,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Series {
-    group: GroupId,
-    /// The last round that had it.
-    seen: u64,
-    present: bool,
+    groups: IndexMap<Labels, GroupId, FxBuildHasher>,
+    /// By source.
+    shown: Vec<IndexSet<Labels, FxBuildHasher>>,
 }
 
 /// When samples were taken, and from when they can be seen.
@@ -95,51 +88,60 @@ pub(super) struct Stamp {
 }
 
 impl Exposition {
-    /// Stores one round of `samples`, whose labels go over those of `target`; what the round before had and this one
-    /// lacks gets a marker.
-    pub(super) fn append<'s>(
+    /// So many sources, of which nothing is stored.
+    pub(super) fn new(sources: usize) -> Self {
+        Exposition { groups: IndexMap::default(), shown: vec![IndexSet::default(); sources] }
+    }
+
+    /// Stores what a source shows now, labels over those of `target`; what it showed last and lacks now gets a marker.
+    ///
+    /// A sample that is not later than the one before it, which another source may have stored, is dropped.
+    pub(super) fn append(
         &mut self,
         database: &mut Database,
+        source: usize,
         target: &Labels,
         stamp: Stamp,
-        samples: impl IntoIterator<Item = (&'s Labels, f64)>,
+        samples: impl IntoIterator<Item = (Labels, f64)>,
     ) {
-        self.rounds += 1;
+        let mut shown = IndexSet::default();
         for (labels, value) in samples {
-            let series = self.present(database, target, labels);
-            database.append(series, stamp.taken, stamp.visible_from, &[value]);
+            let group = self.group(database, target, &labels);
+            database.append(group, stamp.taken, stamp.visible_from, &[value]);
+            shown.insert(labels);
         }
-        let round = self.rounds;
-        self.end(database, stamp, |series| series.seen < round);
+        let before = std::mem::replace(&mut self.shown[source], shown);
+        for labels in before.iter().filter(|labels| !self.shown[source].contains(*labels)) {
+            self.end(database, labels, stamp);
+        }
         // A series whose last sample nobody can read any more is forgotten here too.
-        self.series.retain(|_, series| series.present || database.group(series.group).is_some());
+        self.groups.retain(|_, group| database.group(*group).is_some());
     }
 
-    /// A marker for every series: the source has failed, or is gone.
-    pub(super) fn end_all(&mut self, database: &mut Database, stamp: Stamp) {
-        self.end(database, stamp, |_| true);
-    }
-
-    fn end(&mut self, database: &mut Database, stamp: Stamp, ends: impl Fn(&Series) -> bool) {
-        for series in self.series.values_mut().filter(|series| series.present && ends(series)) {
-            series.present = false;
-            database.append(series.group, stamp.taken, stamp.visible_from, &[STALE]);
-            database.end(series.group);
+    /// A marker for every series of a source, which has failed or is gone.
+    pub(super) fn end_all(&mut self, database: &mut Database, source: usize, stamp: Stamp) {
+        for labels in std::mem::take(&mut self.shown[source]) {
+            self.end(database, &labels, stamp);
         }
     }
 
-    /// The group of the series, which the present round has.
-    fn present(&mut self, database: &mut Database, target: &Labels, labels: &Labels) -> GroupId {
-        let seen = self.rounds;
-        if let Some(series) = self.series.get_mut(labels) {
-            // Two series of the same labels would not be told apart: one that returns is the one that left.
-            if series.present || database.revive(series.group) {
-                *series = Series { seen, present: true, ..*series };
-                return series.group;
-            }
+    fn end(&self, database: &mut Database, labels: &Labels, stamp: Stamp) {
+        if let Some(&group) = self.groups.get(labels) {
+            database.append(group, stamp.taken, stamp.visible_from, &[STALE]);
+            database.end(group);
+        }
+    }
+
+    /// The group of a series that is there now. Two of the same labels could not be told apart: a series that returns is
+    /// the one that left.
+    fn group(&mut self, database: &mut Database, target: &Labels, labels: &Labels) -> GroupId {
+        if let Some(&group) = self.groups.get(labels)
+            && database.revive(group)
+        {
+            return group;
         }
         let group = database.open(target.clone(), [labels.clone()].into());
-        self.series.insert(labels.clone(), Series { group, seen, present: true });
+        self.groups.insert(labels.clone(), group);
         group
     }
 }
@@ -157,11 +159,10 @@ mod tests {
 
     /// Stores rounds of series by name, ten seconds apart.
     fn stored(retention: Retention, rounds: &[&[&str]]) -> Database {
-        let (mut database, mut exposition) = (Database::new(retention), Exposition::default());
+        let (mut database, mut exposition) = (Database::new(retention), Exposition::new(1));
         for (index, names) in rounds.iter().enumerate() {
-            let labels: Vec<Labels> = names.iter().map(|name| Labels::metric(name)).collect();
-            let samples = labels.iter().map(|labels| (labels, index as f64));
-            exposition.append(&mut database, &Labels::default(), stamp(10 * index as u64), samples);
+            let samples = names.iter().map(|name| (Labels::metric(name), index as f64));
+            exposition.append(&mut database, 0, &Labels::default(), stamp(10 * index as u64), samples);
         }
         database
     }
@@ -195,13 +196,28 @@ mod tests {
 
     #[test]
     fn a_source_that_fails_ends_what_it_had_once() {
-        let (mut database, mut exposition) = (Database::new(Retention::All), Exposition::default());
-        let labels = Labels::metric("a");
-        exposition.append(&mut database, &Labels::default(), stamp(0), [(&labels, 0.0)]);
-        exposition.end_all(&mut database, stamp(10));
-        exposition.end_all(&mut database, stamp(20));
-        exposition.append(&mut database, &Labels::default(), stamp(30), [(&labels, 2.0)]);
+        let (mut database, mut exposition) = (Database::new(Retention::All), Exposition::new(1));
+        let sample = |value| [(Labels::metric("a"), value)];
+        exposition.append(&mut database, 0, &Labels::default(), stamp(0), sample(0.0));
+        exposition.end_all(&mut database, 0, stamp(10));
+        exposition.end_all(&mut database, 0, stamp(20));
+        exposition.append(&mut database, 0, &Labels::default(), stamp(30), sample(2.0));
         assert_eq!(samples(&database), ["a 0 s 2"]);
+    }
+
+    #[test]
+    fn of_two_sources_that_show_one_series_the_first_is_stored() {
+        let (mut database, mut exposition) = (Database::new(Retention::All), Exposition::new(2));
+        let mut show = |source, s, value: Option<f64>| {
+            let samples = value.map(|value| (Labels::metric("a"), value));
+            exposition.append(&mut database, source, &Labels::default(), stamp(s), samples);
+        };
+        for (s, first, second) in [(0, Some(1.0), Some(7.0)), (10, None, Some(8.0)), (20, None, Some(9.0))] {
+            show(0, s, first);
+            show(1, s, second);
+        }
+        // The marker came first at 10 s.
+        assert_eq!(samples(&database), ["a 1 s 9"]);
     }
 
     #[test]

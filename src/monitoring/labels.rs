@@ -115,6 +115,20 @@ impl fmt::Display for Labels {
     }
 }
 
+/// A JSON object of names and values, sorted by name.
+impl serde::Serialize for Labels {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter())
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Labels {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let pairs = std::collections::BTreeMap::<String, String>::deserialize(deserializer)?;
+        Ok(Labels::new(pairs))
+    }
+}
+
 /// Labels while they change.
 #[derive(Debug, Default)]
 pub struct LabelsBuilder(Vec<Label>);

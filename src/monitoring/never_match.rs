@@ -43,16 +43,23 @@ pub fn example_pod_names(deployment: &str) -> Vec<String> {
     (0..EXAMPLES).map(name).map(|name| name.chars().take(63).collect()).collect()
 }
 
-/// Judges every selector of `query` by what `world` can ever expose; `release` is whose metrics the pods have.
+/// Judges every selector of `query` by what `world` can ever expose; `recorded` are the names that recording rules give, with
+/// labels that only a run can tell; `release` is whose metrics the pods have.
 ///
 /// The answer is what should be warned of.
 ///
 /// # Errors
 /// A selector on a metric that exists here and that no series can match, at the matcher that excludes them all.
-pub fn check(query: &Query, world: &[Exposed<'_>], release: MetricsRelease) -> Result<Vec<String>, Problem> {
+pub fn check(
+    query: &Query,
+    world: &[Exposed<'_>],
+    recorded: &[&str],
+    release: MetricsRelease,
+) -> Result<Vec<String>, Problem> {
     let mut warnings = Vec::new();
     let own: Vec<Labels> = OWN_SERIES.iter().map(|name| Labels::metric(name)).collect();
-    for read in query.reads() {
+    let is_recorded = |read: &Read| recorded.iter().any(|record| is_called(read, record));
+    for read in query.reads().iter().filter(|read| !is_recorded(read)) {
         let candidates = candidates(read, world, &own);
         if candidates.is_empty() {
             let warning = without_metric(read, world, release);
@@ -80,10 +87,7 @@ struct Candidate<'w> {
 }
 
 fn candidates<'w>(read: &Read, world: &'w [Exposed<'w>], own: &'w [Labels]) -> Vec<Candidate<'w>> {
-    let named = |column: &&Labels| {
-        let mut names = read.matchers.iter().filter(|matcher| matcher.name == METRIC_NAME);
-        names.all(|matcher| matcher.matches(column.get(METRIC_NAME)))
-    };
+    let named = |column: &&Labels| is_called(read, column.get(METRIC_NAME));
     world
         .iter()
         .flat_map(|world| {
@@ -91,6 +95,12 @@ fn candidates<'w>(read: &Read, world: &'w [Exposed<'w>], own: &'w [Labels]) -> V
             columns.map(move |column| Candidate { column, world })
         })
         .collect()
+}
+
+/// Whether `read` selects a metric of this name.
+fn is_called(read: &Read, metric: &str) -> bool {
+    let mut names = read.matchers.iter().filter(|matcher| matcher.name == METRIC_NAME);
+    names.all(|matcher| matcher.matches(metric))
 }
 
 /// Whether any series of any target passes those matchers of `read` that `counts`.
@@ -222,7 +232,7 @@ mod tests {
             Exposed { columns: &kube, targets: vec![kube_state_metrics::target_labels()], examples: &[] },
         ];
         let query = Query::compile(text, QueryOptions::default()).expect("it compiles");
-        check(&query, &world, MetricsRelease::default())
+        check(&query, &world, &["epp:saturation"], MetricsRelease::default())
     }
 
     #[test]
@@ -238,6 +248,7 @@ mod tests {
             r#"up{job="llama"} + on() up{job="kube-state-metrics"}"#,
             r#"{__name__=~"vllm:.*", engine="0"}"#,
             "vector(1)",
+            r#"max(epp:saturation{whatever="it has"})"#,
         ] {
             assert_eq!(judged(text), Ok(Vec::new()), "{text}");
         }

@@ -15,9 +15,11 @@
 //!   next, but only after one more interval and a tenth: a live query sees the series for about 2.1 intervals.
 
 use super::exposition::{Exposition, Stamp};
+use super::keep::Keep;
 use super::labels::Labels;
 use super::series::{ABSENT, Database, GroupId, Retention, STALE, is_absent};
 use super::settings::MonitoringSpec;
+use super::wal::Record;
 use crate::random::Streams;
 use crate::units::{SimDuration, SimTime, UnixMillis};
 use std::sync::Arc;
@@ -74,12 +76,19 @@ struct Target {
 }
 
 impl Prometheus {
-    /// An empty server that came up before the run; `epoch` is the wall clock at t = 0.
-    pub fn new(spec: &MonitoringSpec, epoch: UnixMillis, retention: Retention, streams: &Streams) -> Self {
+    /// An empty server that came up before the run; `epoch` is the wall clock at t = 0. Of what it scrapes it stores what
+    /// `keep` wants.
+    pub fn new(
+        spec: &MonitoringSpec,
+        epoch: UnixMillis,
+        retention: Retention,
+        keep: Keep,
+        streams: &Streams,
+    ) -> Self {
         let discovery_interval = spec.discovery_interval.duration();
         let phase = streams.stream("prometheus/discovery-phase").below(discovery_interval.as_ps());
         Prometheus {
-            database: Database::new(retention),
+            database: Database::keeping(retention, keep),
             epoch,
             interval: spec.scrape_interval.duration(),
             scrape_duration: spec.scrape_duration.duration(),
@@ -95,6 +104,21 @@ impl Prometheus {
     /// The samples.
     pub fn database(&self) -> &Database {
         &self.database
+    }
+
+    /// The samples, for whoever adds others than those of scrapes.
+    pub fn database_mut(&mut self) -> &mut Database {
+        &mut self.database
+    }
+
+    /// From now on logs all that is scraped, for [`Prometheus::take_log`].
+    pub fn keep_log(&mut self) {
+        self.database.keep_log();
+    }
+
+    /// What was scraped since the log was last taken.
+    pub fn take_log(&mut self) -> Vec<Record> {
+        self.database.take_log()
     }
 
     /// A target appeared at `now`; `columns` are the series of its page, without the target's labels. The first scrape
@@ -147,7 +171,7 @@ impl Prometheus {
             stops: None,
             last: None,
             present: vec![false; columns.len()],
-            exposition: Exposition::default(),
+            exposition: Exposition::new(1),
             ended: false,
         });
         id
@@ -186,14 +210,14 @@ impl Prometheus {
             }
             Scraped::Series(series) => {
                 self.row.extend([1.0, self.scrape_duration.as_secs_f64(), series.len() as f64]);
-                let samples = series.iter().map(|(labels, value)| (labels, *value));
-                target.exposition.append(&mut self.database, &target.labels, stamp, samples);
+                let samples = series.iter().cloned();
+                target.exposition.append(&mut self.database, 0, &target.labels, stamp, samples);
             }
             Scraped::Refused => {
                 self.row.extend([0.0, self.scrape_duration.as_secs_f64(), 0.0]);
                 self.row.extend(target.present.iter().map(|present| if *present { STALE } else { ABSENT }));
                 target.present.fill(false);
-                target.exposition.end_all(&mut self.database, stamp);
+                target.exposition.end_all(&mut self.database, 0, stamp);
             }
         }
         self.database.append(target.group, stamp.taken, stamp.visible_from, &self.row);
@@ -228,14 +252,14 @@ impl Prometheus {
             let seen = next.checked_add(self.interval).and_then(|then| then.checked_add(tenth));
             let stamp = Stamp { taken: self.epoch.at(next), visible_from: seen.unwrap_or(SimTime::NEVER) };
             self.database.append(target.group, stamp.taken, stamp.visible_from, &self.row);
-            target.exposition.end_all(&mut self.database, stamp);
+            target.exposition.end_all(&mut self.database, 0, stamp);
         }
         self.database.end(target.group);
     }
 }
 
 /// The first instant at or after `from` that is `phase` past a multiple of `period`.
-fn next_tick(from: SimTime, period: SimDuration, phase: SimDuration) -> SimTime {
+pub(super) fn next_tick(from: SimTime, period: SimDuration, phase: SimDuration) -> SimTime {
     let zero = SimTime::ZERO + phase;
     if from <= zero {
         return zero;
@@ -257,7 +281,7 @@ mod tests {
     }
     fn server() -> Prometheus {
         let spec = MonitoringSpec { scrape_interval: Seconds(secs(15)), ..MonitoringSpec::default() };
-        Prometheus::new(&spec, EPOCH, Retention::All, &Streams::new(3))
+        Prometheus::new(&spec, EPOCH, Retention::All, Keep::All, &Streams::new(3))
     }
     fn columns() -> Vec<Labels> {
         vec![Labels::metric("a"), Labels::metric("b")]
@@ -350,7 +374,7 @@ mod tests {
     fn a_target_of_the_longest_interval_is_seen_to_the_end() {
         let interval = Seconds(SimDuration::from_ps(SimTime::HORIZON.as_ps()));
         let spec = MonitoringSpec { scrape_interval: interval, ..MonitoringSpec::default() };
-        let mut server = Prometheus::new(&spec, EPOCH, Retention::All, &Streams::new(3));
+        let mut server = Prometheus::new(&spec, EPOCH, Retention::All, Keep::All, &Streams::new(3));
         let id = server.known_target(Labels::default(), &columns());
         scrape(&mut server, id, Some([1.0, 2.0]));
         server.forget(SimTime::ZERO, id);

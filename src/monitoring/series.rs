@@ -12,7 +12,9 @@
 //! a target that has vanished are older still when they appear. So each row keeps both times, and each read says
 //! what it may see. Rows of one target are in order of both times.
 
+use super::keep::Keep;
 use super::labels::Labels;
+use super::wal::Record;
 use crate::units::{SimDuration, SimTime, UnixMillis};
 use std::ops::Range;
 use std::sync::Arc;
@@ -48,6 +50,13 @@ pub fn is_absent(value: f64) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupId(u32);
 
+impl GroupId {
+    /// How many groups were opened before it.
+    pub const fn ordinal(self) -> u32 {
+        self.0
+    }
+}
+
 /// How much of the past is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retention {
@@ -64,6 +73,9 @@ pub struct Database {
     ended: Vec<GroupId>,
     removals: u64,
     retention: Retention,
+    keep: Keep,
+    /// What was written since the log was last taken, where somebody takes it.
+    log: Option<Vec<Record>>,
 }
 
 /// The series of one target, which share their rows.
@@ -71,6 +83,10 @@ pub struct Database {
 pub struct Group {
     target: Labels,
     columns: Arc<[Labels]>,
+    /// Which values of a row that is written are kept, where not all are.
+    kept: Option<Box<[usize]>>,
+    /// Values of a row that is written.
+    written: usize,
     /// Rows before this one are dropped; their memory is reclaimed when they are half of all.
     first: usize,
     times: Vec<i64>,
@@ -89,19 +105,45 @@ pub struct Rows<'a> {
 }
 
 impl Database {
-    /// A store without any series.
+    /// A store without any series, which keeps every series that is written to it.
     pub fn new(retention: Retention) -> Self {
-        Database { groups: Vec::new(), ended: Vec::new(), removals: 0, retention }
+        Database::keeping(retention, Keep::All)
     }
 
-    /// Opens the series of one target: one a column, each with the column's labels over the target's.
+    /// A store without any series, which keeps those that `keep` wants and forgets the others at once.
+    pub fn keeping(retention: Retention, keep: Keep) -> Self {
+        Database { groups: Vec::new(), ended: Vec::new(), removals: 0, retention, keep, log: None }
+    }
+
+    /// From now on logs what is written, kept or not, for [`Database::take_log`].
+    pub fn keep_log(&mut self) {
+        self.log.get_or_insert_default();
+    }
+
+    /// What was written since the log was last taken, in that order; nothing where none is kept.
+    pub fn take_log(&mut self) -> Vec<Record> {
+        self.log.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Opens the series of one target: one a column, each with the column's labels over the target's; rows have a value
+    /// for each, kept or not.
     ///
     /// Nobody else may have the same labels: they are what tells series apart.
     pub fn open(&mut self, target: Labels, columns: Arc<[Labels]>) -> GroupId {
         let id = GroupId(self.groups.len() as u32);
+        if let Some(log) = &mut self.log {
+            log.push(Record::Series { group: id, target: target.clone(), columns: Arc::clone(&columns) });
+        }
+        let (written, kept) = (columns.len(), self.keep.places(&columns));
+        let columns = match &kept {
+            Some(kept) => kept.iter().map(|&at| columns[at].clone()).collect(),
+            None => columns,
+        };
         self.groups.push(Some(Box::new(Group {
             target,
             columns,
+            kept,
+            written,
             first: 0,
             times: Vec::new(),
             visible_from: Vec::new(),
@@ -117,14 +159,20 @@ impl Database {
         let Some(group) = self.groups.get_mut(id.0 as usize).and_then(Option::as_deref_mut) else {
             return false;
         };
-        assert_eq!(row.len(), group.columns.len(), "a row has one value a column");
+        assert_eq!(row.len(), group.written, "a row has one value a column");
         let before = group.times.last().copied();
         if before.is_some_and(|before| t.0 <= before) {
             return false;
         }
         group.times.push(t.0);
         group.visible_from.push(visible_from);
-        group.values.extend_from_slice(row);
+        match &group.kept {
+            Some(kept) => group.values.extend(kept.iter().map(|&at| row[at])),
+            None => group.values.extend_from_slice(row),
+        }
+        if let Some(log) = &mut self.log {
+            log.push(Record::Samples { group: id, t, visible_from, values: row.into() });
+        }
         if let (Retention::Window(window), Some(before)) = (self.retention, before) {
             // The row before this one has been sampled for sure; a marker is written ahead of its own time.
             let oldest = before - window.as_millis() as i64;
@@ -188,7 +236,7 @@ impl Group {
         &self.target
     }
 
-    /// Each series' own labels, its metric's name among them.
+    /// The own labels of each series that is kept, its metric's name among them.
     pub fn columns(&self) -> &Arc<[Labels]> {
         &self.columns
     }
@@ -224,7 +272,7 @@ impl Group {
 }
 
 impl<'a> Rows<'a> {
-    /// The value of `column` in `row`.
+    /// The value of `column`, among those that are kept, in `row`.
     #[inline]
     pub fn value(&self, row: usize, column: usize) -> f64 {
         self.values[row * self.width + column]
@@ -245,6 +293,7 @@ impl<'a> Rows<'a> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::promql::{Query, QueryOptions};
     use super::*;
 
     fn columns(names: &[&str]) -> Arc<[Labels]> {
@@ -278,6 +327,31 @@ mod tests {
         assert!(!db.append(id, UnixMillis(1000), secs(1), &[2.0]));
         assert!(!db.append(id, UnixMillis(999), secs(1), &[2.0]));
         assert_eq!(db.group(id).expect("it is there").rows(SimTime::NEVER).times, &[1000]);
+    }
+
+    #[test]
+    fn only_what_is_wanted_is_kept_and_everything_is_logged_once() {
+        let query = Query::compile(r#"x{pod="a"}"#, QueryOptions::default()).expect("it compiles");
+        let mut db = Database::keeping(Retention::All, Keep::read_by([&query]));
+        let pod = |pod| Labels::new([("pod", pod)]);
+        assert!(db.take_log().is_empty(), "nobody asked for one");
+        db.keep_log();
+        let (a, b) = (db.open(pod("a"), columns(&["up", "x", "y"])), db.open(pod("b"), columns(&["up"])));
+        assert!(db.append(a, UnixMillis(1000), secs(2), &[1.0, 7.0, STALE]));
+        assert!(!db.append(a, UnixMillis(1000), secs(2), &[0.0, 0.0, 0.0]), "out of order");
+        assert!(db.append(b, UnixMillis(1000), secs(2), &[1.0]));
+        let group = db.group(a).expect("it is there");
+        assert_eq!(
+            (&group.columns()[..], group.rows(secs(2)).value(0, 0)),
+            (&[Labels::metric("x")][..], 7.0)
+        );
+        assert_eq!(db.group(b).map(|group| group.columns().len()), Some(0));
+        let log = db.take_log();
+        assert!(matches!(&log[0], Record::Series { target, columns, .. }
+            if target.get("pod") == "a" && columns.len() == 3));
+        assert!(matches!(&log[2], Record::Samples { group, t: UnixMillis(1000), values, .. }
+            if *group == a && values[1] == 7.0 && is_stale(values[2])));
+        assert_eq!((log.len(), db.take_log().len()), (4, 0));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::dcgm::DcgmSpec;
 use super::promql::{Features, QueryOptions, Release};
+use super::rules::{self, RuleGroupSpec};
 use crate::problem::{Place, Problem};
 use crate::random::distribution::Seconds;
 use crate::units::SimDuration;
@@ -24,8 +25,12 @@ pub struct MonitoringSpec {
     pub scrape_timeout: Seconds,
     /// How long a scrape of `/metrics` takes: its samples can be seen when it has finished. 20 ms when left out (assumed).
     pub scrape_duration: Seconds,
-    /// `evaluation_interval`, the step of a subquery that names none; 30 s when left out, as the Prometheus Operator sets it.
+    /// `evaluation_interval`: of rule groups that name none, and the step of a subquery that names none; 30 s when left out,
+    /// as the Prometheus Operator sets it.
     pub evaluation_interval: Seconds,
+    /// How long Prometheus takes for one recording rule: its samples can be seen so long after the rule began. 5 ms when left
+    /// out (assumed).
+    pub evaluation_duration: Seconds,
     /// How targets are found.
     pub discovery: Discovery,
     /// How often service discovery sends what it found; 5 s when left out (Prometheus `discovery/manager.go`). So a new
@@ -36,6 +41,8 @@ pub struct MonitoringSpec {
     pub query_latency: Seconds,
     /// The vLLM release whose metric names are exposed, where it is not the engine's own.
     pub metrics_version: Option<String>,
+    /// `[[monitoring.rule_group]]`: recording rules, beside those that the policy brings.
+    pub rule_group: Vec<RuleGroupSpec>,
     /// `[monitoring.dcgm]`: the exporter of the GPUs.
     pub dcgm: DcgmSpec,
 }
@@ -60,10 +67,12 @@ impl Default for MonitoringSpec {
             scrape_timeout: Seconds(SimDuration::from_secs(10)),
             scrape_duration: Seconds(SimDuration::from_millis(20)),
             evaluation_interval: Seconds(SimDuration::from_secs(30)),
+            evaluation_duration: Seconds(SimDuration::from_millis(5)),
             discovery: Discovery::default(),
             discovery_interval: Seconds(SimDuration::from_secs(5)),
             query_latency: Seconds(SimDuration::from_millis(50)),
             metrics_version: None,
+            rule_group: Vec::new(),
             dcgm: DcgmSpec::default(),
         }
     }
@@ -102,9 +111,18 @@ impl MonitoringSpec {
                 return Err(Problem::key(key, "the interval is below a millisecond").help("such as \"5s\""));
             }
         }
+        self.check_rules(&self.rule_group).map_err(|problem| problem.under("rule_group"))?;
         self.features()
             .map_err(|problem| Problem { place: Place::Key("enable_features".to_owned()), ..problem })?;
         self.dcgm.check().map_err(|problem| problem.under("dcgm"))
+    }
+
+    /// Refuses rule groups that this Prometheus would not load, with keys relative to their list.
+    ///
+    /// # Errors
+    /// As [`rules::check`].
+    pub fn check_rules(&self, groups: &[RuleGroupSpec]) -> Result<(), Problem> {
+        rules::check(groups, self.evaluation_interval.duration(), self.evaluation_duration.duration())
     }
 
     /// What queries to this Prometheus mean beside their texts; [`MonitoringSpec::check`] has refused features that are none.
@@ -141,6 +159,7 @@ mod tests {
             ("enable_features = ['exemplar-storage']", "enable_features"),
             ("enable_features = ['promql-duration-expr']\nprometheus = '2.53'", "enable_features"),
             ("[dcgm]\nsample_period = 0", "dcgm.sample_period"),
+            ("[[rule_group]]\nname = ''\nrules = []", "rule_group.0.name"),
         ] {
             let spec: MonitoringSpec = toml::from_str(text).expect(text);
             assert!(spec.check().expect_err(text).to_string().starts_with(key), "{text}");

@@ -2,9 +2,8 @@
 //!
 //! Times are seconds since the start of the run, exact to the picosecond; a cell is empty where there is nothing to say.
 
-use super::duration::Seconds;
 use crate::simulation::record::{PodRecord, Recorder, RequestRecord, TickRecord};
-use crate::units::SimTime;
+use crate::units::{DecimalSeconds, SimTime};
 use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -59,7 +58,7 @@ impl<W: Write> Rows<W> {
     }
 
     fn time(&mut self, at: Option<SimTime>) -> &mut Self {
-        self.some(at.map(Seconds::from))
+        self.some(at.map(DecimalSeconds::from))
     }
 
     fn text(&mut self, text: &str) -> &mut Self {
@@ -237,8 +236,9 @@ impl<W: Write> Recorder for RequestsCsv<W> {
         }
         let row =
             rows.time(Some(request.due)).time(request.sent).time(request.first_token).time(request.ended);
-        let row = row.some(request.ttft().map(Seconds::from)).some(request.tpot().map(Seconds::from));
-        let row = row.some(request.e2e().map(Seconds::from));
+        let row =
+            row.some(request.ttft().map(DecimalSeconds::from)).some(request.tpot().map(DecimalSeconds::from));
+        let row = row.some(request.e2e().map(DecimalSeconds::from));
         let row = row.shown(request.prompt_tokens).shown(request.output_tokens).shown(request.cached_tokens);
         let row = row.shown(request.preemptions).shown(request.attempts).some(request.pod);
         row.shown(request.fate.name()).text(request.reason).shown(request.measured).end();

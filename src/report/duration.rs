@@ -1,7 +1,4 @@
-//! Lengths of time as people read them, and as files hold them.
-
-use crate::units::{SimDuration, SimTime};
-use std::fmt;
+//! Lengths of time as people read them.
 
 /// A unit of time and how a number of it is written.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -75,34 +72,6 @@ fn parts(seconds: u64) -> Vec<(u64, &'static str)> {
     if some.is_empty() { vec![(0, "s")] } else { some }
 }
 
-/// Seconds in a file: exact to the picosecond, without trailing zeros.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Seconds(u64);
-
-impl From<SimTime> for Seconds {
-    fn from(at: SimTime) -> Self {
-        Seconds(at.as_ps())
-    }
-}
-
-impl From<SimDuration> for Seconds {
-    fn from(length: SimDuration) -> Self {
-        Seconds(length.as_ps())
-    }
-}
-
-impl fmt::Display for Seconds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const PS: u64 = 1_000_000_000_000;
-        let (whole, fraction) = (self.0 / PS, self.0 % PS);
-        if fraction == 0 {
-            return write!(f, "{whole}");
-        }
-        let digits = format!("{fraction:012}");
-        write!(f, "{whole}.{}", digits.trim_end_matches('0'))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -146,13 +115,5 @@ mod tests {
         for (seconds, sentence, axis) in cases {
             assert_eq!((spoken(seconds).as_str(), compact(seconds).as_str()), (sentence, axis));
         }
-    }
-
-    #[test]
-    fn files_hold_every_picosecond_also_late_in_a_run() {
-        let late = SimTime::from_ps(86_400_000_000_000_001);
-        assert_eq!(Seconds::from(late).to_string(), "86400.000000000001");
-        assert_eq!(Seconds::from(SimDuration::from_millis(1500)).to_string(), "1.5");
-        assert_eq!(Seconds::from(SimTime::ZERO).to_string(), "0");
     }
 }

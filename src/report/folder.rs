@@ -1,4 +1,4 @@
-//! The folder of a run: summary, timeline, decisions, pods, requests, and copies of the inputs.
+//! The folder of a run: summary, timeline, decisions, pods, requests, series, and copies of the inputs.
 //!
 //! Everything is written to a folder with a temporary name beside the wanted one, which gets its name when all is there.
 //! So a folder with the wanted name is whole, and an interrupted run leaves an earlier one as it was.
@@ -7,8 +7,10 @@ use super::csv::{Names, PodsCsv, RequestsCsv, TimelineCsv};
 use super::json::{DecisionsJsonl, summary_json};
 use super::replace::{cannot_write, partial};
 use crate::analysis::Answer;
+use crate::monitoring::wal;
 use crate::problem::Problem;
-use crate::simulation::record::{DecisionRecord, PodRecord, Recorder, RequestRecord, TickRecord};
+use crate::simulation::record::{DecisionRecord, PodRecord, Recorder, RequestRecord, RunTotals, TickRecord};
+use crate::units::SimTime;
 use serde_json::Value;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -19,6 +21,8 @@ const TIMELINE: &str = "timeline.csv";
 const DECISIONS: &str = "decisions.jsonl";
 const PODS: &str = "pods.csv";
 const REQUESTS: &str = "requests.csv";
+/// The file with all that Prometheus scraped.
+pub const SERIES: &str = "series.jsonl";
 const INPUTS: &str = "inputs";
 
 /// A file that the run was made from.
@@ -41,6 +45,8 @@ pub struct Folder {
     decisions: DecisionsJsonl<File>,
     pods: PodsCsv<File>,
     requests: Option<RequestsCsv<File>>,
+    series: wal::Writer<File>,
+    ended: SimTime,
 }
 
 /// The folder under its temporary name. It is gone when the run is, unless it has got its name by then.
@@ -55,11 +61,17 @@ impl Drop for Partial {
 
 impl Folder {
     /// Begins the folder `wanted`: checks that it may be put there, and writes the copies of the inputs. `requests`
-    /// says whether it gets `requests.csv`.
+    /// says whether it gets `requests.csv`; `series` is how the log of the series begins.
     ///
     /// # Errors
     /// The place cannot be written, or holds something that is not the folder of an earlier run.
-    pub fn create(wanted: &Path, inputs: &[Input], names: Names, requests: bool) -> Result<Folder, Problem> {
+    pub fn create(
+        wanted: &Path,
+        inputs: &[Input],
+        names: Names,
+        requests: bool,
+        series: &wal::Header,
+    ) -> Result<Folder, Problem> {
         let wanted = place(wanted)?;
         let partial = Partial(partial(&wanted).map_err(|error| cannot_write(&wanted, &error))?);
         let create = || {
@@ -76,9 +88,9 @@ impl Folder {
             }
             let file = |name: &str| File::create_new(partial.0.join(name));
             let requests = if requests { Some(RequestsCsv::new(file(REQUESTS)?, names)) } else { None };
-            Ok((file(TIMELINE)?, file(DECISIONS)?, file(PODS)?, requests))
+            Ok((file(TIMELINE)?, file(DECISIONS)?, file(PODS)?, requests, file(SERIES)?))
         };
-        let (timeline, decisions, pods, requests) =
+        let (timeline, decisions, pods, requests, log) =
             create().map_err(|error: io::Error| cannot_write(&wanted, &error))?;
         Ok(Folder {
             wanted,
@@ -87,6 +99,8 @@ impl Folder {
             decisions: DecisionsJsonl::new(decisions),
             pods: PodsCsv::new(pods),
             requests,
+            series: wal::Writer::new(log, series),
+            ended: SimTime::ZERO,
         })
     }
 
@@ -95,7 +109,7 @@ impl Folder {
     /// # Errors
     /// Something could not be written, now or since the beginning. What was at the wanted place is still there.
     pub fn finish(self, answer: &Answer) -> Result<(), Problem> {
-        let Folder { wanted, partial, timeline, decisions, pods, requests } = self;
+        let Folder { wanted, partial, timeline, decisions, pods, requests, series, ended } = self;
         let write = || {
             timeline.finish()?.sync_all()?;
             decisions.finish()?.sync_all()?;
@@ -103,6 +117,7 @@ impl Folder {
             if let Some(requests) = requests {
                 requests.finish()?.sync_all()?;
             }
+            series.finish(ended)?.sync_all()?;
             let mut summary = File::create_new(partial.0.join(SUMMARY))?;
             summary.write_all(summary_json(answer).as_bytes())?;
             summary.sync_all()
@@ -128,6 +143,18 @@ impl Recorder for Folder {
     }
     fn pod(&mut self, record: &PodRecord) {
         self.pods.pod(record);
+    }
+    fn series(&mut self, record: &wal::Record) {
+        self.series.write(record);
+    }
+    fn end(&mut self, totals: &RunTotals) {
+        self.ended = totals.ended;
+    }
+    fn wants_decisions(&self) -> bool {
+        true
+    }
+    fn wants_series(&self) -> bool {
+        true
     }
 }
 
@@ -179,7 +206,7 @@ fn stranger(folder: &Path) -> io::Result<Option<String>> {
     let provenance = summary.as_ref().and_then(|summary| summary.get("provenance"));
     let is_ours = provenance.is_some_and(|p| p.get("version").is_some_and(Value::is_string));
     for name in names(folder)? {
-        let known = [SUMMARY, TIMELINE, DECISIONS, PODS, REQUESTS, INPUTS].contains(&name.as_str());
+        let known = [SUMMARY, TIMELINE, DECISIONS, PODS, REQUESTS, SERIES, INPUTS].contains(&name.as_str());
         if !is_ours || !known {
             return Ok(Some(name));
         }

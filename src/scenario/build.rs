@@ -1,28 +1,22 @@
 //! From a checked scenario to a world that can run.
 
+use super::autoscalers::Autoscalers;
 use super::experiment::Bill;
 use super::input_error::InputError;
-use super::policy::Rule;
+use super::rule::Rule;
 use super::sensor::Targets;
 use super::source_text::SourceText;
 use super::world::Scenario;
-use crate::autoscaling::keda::{
-    Annotations, KedaOperator, ObjectNames, PrometheusTrigger, ScaledObjectSpec, Scaler, validate,
-};
 use crate::monitoring::promql::Query;
 use crate::monitoring::series::Retention;
 use crate::monitoring::vllm_metrics::{MetricsRelease, Schema};
-use crate::problem::Problem;
+use crate::monitoring::{Keep, wal};
 use crate::serving::engine::{EngineTiming, Stats};
-use crate::simulation::{
-    Autoscaling, EngineSetup, KedaSetup, MonitoringSetup, RequestPath, ServingSetup, Setup, Target,
-};
-use crate::units::{Replicas, SimDuration, SimTime};
+use crate::serving::gateway::{GatewaySpec, WhenNoneReady};
+use crate::simulation::{EngineSetup, MonitoringSetup, RequestPath, ServingSetup, Setup, Target};
+use crate::units::SimDuration;
 use crate::workload::Class;
 use std::sync::Arc;
-
-/// The metadata key of a trigger's query.
-const QUERY: &str = "query";
 
 impl Scenario {
     /// The world of this scenario under `seed`, at its start.
@@ -38,10 +32,17 @@ impl Scenario {
         };
         let mut warnings = self.model.warnings.clone();
         let schema = self.schema()?;
-        let targets = Targets::new(self, &target, schema.columns(), self.metrics_release()?);
-        let autoscaling = self.autoscaling(&target, &targets, &mut warnings)?;
-        let queries = autoscaling.queries();
-        let (retention, exporters) = (retention(&queries), targets.read_by(&queries));
+        let rules = self.rules()?;
+        let targets = Targets::new(self, &target, schema.columns(), self.metrics_release()?, &rules);
+        self.check_rules(&rules, &targets, &mut warnings)?;
+        let mut autoscalers =
+            Autoscalers { scenario: self, target: &target, targets: &targets, warnings: &mut warnings };
+        let (autoscaling, wva) = (autoscalers.autoscaling()?, autoscalers.wva()?);
+        let of_wva = wva.iter().flat_map(|wva| &wva.queries);
+        let of_rules = rules.iter().flat_map(|group| group.rules.iter().map(|rule| &rule.query));
+        let queries: Vec<&Query> = autoscaling.queries().into_iter().chain(of_wva).chain(of_rules).collect();
+        let (retention, keep) = (retention(&queries), Keep::read_by(queries.iter().copied()));
+        let exporters = targets.read_by(&queries);
         let step_time = self.model.step_time(&self.engine);
         let path = &self.model.request_path;
         Ok(Setup {
@@ -70,10 +71,17 @@ impl Scenario {
                 nodes: self.serving.nodes.clone(),
                 pod: self.serving.pod,
                 router: self.serving.router,
-                gateway: self.serving.gateway,
+                gateway: self.gateway(),
             },
-            monitoring: MonitoringSetup { spec: self.monitoring.clone(), retention, schema, exporters },
-            wva: None,
+            monitoring: MonitoringSetup {
+                spec: self.monitoring.clone(),
+                retention,
+                keep,
+                schema,
+                rules,
+                exporters,
+            },
+            wva,
             autoscaling,
             warnings,
         })
@@ -124,21 +132,18 @@ impl Scenario {
         format!("{name} on {times}{}", self.model.gpu.name)
     }
 
-    /// What a careful colleague would say about scaling to zero.
-    fn zero_warning(spec: &ScaledObjectSpec, queries: &[Option<Query>], targets: &Targets) -> Option<String> {
-        let smallest = spec.idle_replica_count.map_or(spec.min_replicas(), Replicas);
-        let from_pods =
-            |query: &Option<Query>| query.as_ref().is_some_and(|query| targets.only_pods_expose(query));
-        (smallest == Replicas::ZERO && queries.iter().all(from_pods)).then(|| {
-            "at zero replicas nothing scales up again: every trigger reads metrics that only a running pod exposes"
-                .to_owned()
-        })
-    }
-
     /// The release of vLLM whose metric names are exposed.
     fn metrics_release(&self) -> Result<MetricsRelease, InputError> {
         let version = self.monitoring.metrics_version.as_deref().unwrap_or(self.release.name());
         MetricsRelease::parse(version).map_err(|problem| self.locate(problem.under("monitoring")))
+    }
+
+    /// Under Knative the gateway is the activator, which holds what comes while no pod is ready.
+    fn gateway(&self) -> GatewaySpec {
+        match self.policy.rule {
+            Rule::Knative(_) => GatewaySpec { when_none_ready: WhenNoneReady::Hold, ..self.serving.gateway },
+            _ => self.serving.gateway,
+        }
     }
 
     fn schema(&self) -> Result<Schema, InputError> {
@@ -146,75 +151,16 @@ impl Scenario {
         Ok(Schema::new(self.metrics_release()?, &self.target.model, &self.engine, self.kv_blocks, &fresh))
     }
 
-    fn autoscaling(
-        &self,
-        target: &Target,
-        targets: &Targets,
-        warnings: &mut Vec<String>,
-    ) -> Result<Autoscaling, InputError> {
-        let spec = match &self.policy.rule {
-            Rule::Static(_) => return Ok(Autoscaling::Static),
-            Rule::Schedule(schedule) => return Ok(Autoscaling::Schedule(schedule.clone())),
-            Rule::ScaledObject(spec) => spec,
-        };
-        let annotations =
-            Annotations::of(&self.policy.annotations).map_err(|problem| self.policy.locate(problem))?;
-        let names = ObjectNames {
-            namespace: target.namespace.clone(),
-            name: self.policy.object_name().to_owned(),
-            deployment: target.deployment.clone(),
-        };
-        let operator =
-            KedaOperator::new(names, spec, annotations, self.keda, &self.hpa, SimTime::ZERO, self.start);
-        // What the checks of the policy let through, the operator takes.
-        let operator = operator.map_err(|problems| {
-            let first =
-                problems.into_iter().next().unwrap_or_else(|| Problem::whole("KEDA refuses this policy"));
-            self.policy.locate(first)
-        })?;
-        warnings.extend(validate::warnings(spec, annotations, self.keda, self.start));
-        let mut queries = Vec::new();
-        for (index, scaler) in operator.scalers().iter().enumerate() {
-            queries.push(match scaler {
-                Scaler::Prometheus(trigger) => Some(self.query(index, trigger, target, targets, warnings)?),
-                Scaler::Cron(_) => None,
-            });
-        }
-        warnings.extend(Self::zero_warning(spec, &queries, targets));
-        Ok(Autoscaling::Keda(Box::new(KedaSetup {
-            polling_interval: spec.polling_interval(),
-            query_latency: self.monitoring.query_latency.duration(),
-            operator,
-            queries,
-        })))
-    }
-
-    /// Compiles the query of a trigger and holds its selectors against the series that this world will have.
-    fn query(
-        &self,
-        index: usize,
-        trigger: &PrometheusTrigger,
-        target: &Target,
-        targets: &Targets,
-        warnings: &mut Vec<String>,
-    ) -> Result<Query, InputError> {
-        let at = |problem: Problem| self.policy.locate_metadata(index, QUERY, problem);
-        let options = self.monitoring.query_options();
-        let query = Query::compile(&trigger.query, options).map_err(at)?;
-        if let Some(namespace) =
-            trigger.namespace.as_ref().filter(|namespace| **namespace != target.namespace)
-        {
-            // Thanos Querier's tenancy port adds the namespace to every selector.
-            let problem = Problem::whole(format!(
-                "every selector is limited to namespace {namespace:?}, where nothing runs"
-            ))
-            .help(format!("the workload is in {:?}", target.namespace));
-            return Err(self.policy.locate_metadata(index, "namespace", problem));
-        }
-        let findings = targets.check(&query).map_err(at)?;
-        warnings
-            .extend(findings.into_iter().map(|warning| format!("trigger s{index}-prometheus: {warning}")));
-        Ok(query)
+    /// What the log of the run's series begins with.
+    ///
+    /// # Errors
+    /// A release of vLLM whose metrics are not known.
+    pub fn series_header(&self) -> Result<wal::Header, InputError> {
+        Ok(wal::Header {
+            start: self.start,
+            options: self.monitoring.query_options(),
+            metrics: self.metrics_release()?,
+        })
     }
 
     /// The texts that the run was made from, by role, for copies beside its results.

@@ -1,7 +1,7 @@
 //! `experiments/*.toml`: a world, and optionally what to vary in it and what must hold.
 
 use super::assertion::Assertion;
-use super::policy::Rule;
+use super::rule::Rule;
 use crate::autoscaling::hpa::ControllerManagerFlags;
 use crate::autoscaling::keda::KedaVersion;
 use crate::manifests::{check_label, check_subdomain};

@@ -9,12 +9,14 @@ use crate::monitoring::labels::{Labels, METRIC_NAME};
 use crate::monitoring::never_match::{self, Exposed};
 use crate::monitoring::promql::Query;
 use crate::monitoring::router_metrics::{RouterMetrics, Server};
+use crate::monitoring::rules::Group;
 use crate::monitoring::vllm_metrics::MetricsRelease;
+use crate::monitoring::wva_metrics::WvaMetrics;
 use crate::problem::Problem;
 use crate::serving::ingress_stats::{Finished, IngressStats};
 use crate::serving::nodes::Nodes;
 use crate::simulation::{Exporters, Target};
-use crate::units::{SimDuration, Tokens};
+use crate::units::{Replicas, SimDuration, Tokens};
 use std::sync::Arc;
 
 /// All targets that there can be.
@@ -22,6 +24,15 @@ pub(super) struct Targets {
     kinds: Vec<Kind>,
     exporters: Exporters,
     release: MetricsRelease,
+    recorded: Vec<Recorded>,
+}
+
+/// A recording rule.
+struct Recorded {
+    name: String,
+    query: Query,
+    /// Whether all that it reads comes from pods.
+    of_pods: bool,
 }
 
 /// Targets of one kind, by examples.
@@ -39,6 +50,7 @@ enum Which {
     Epp,
     Router,
     Dcgm,
+    Wva,
 }
 
 impl Kind {
@@ -48,12 +60,14 @@ impl Kind {
 }
 
 impl Targets {
-    /// The targets of the world of `scenario`, whose pods expose `columns` under the names of `release`.
+    /// The targets of the world of `scenario`, whose pods expose `columns` under the names of `release`, and whose
+    /// Prometheus has these rules.
     pub(super) fn new(
         scenario: &Scenario,
         target: &Target,
         columns: &Arc<[Labels]>,
         release: MetricsRelease,
+        rules: &[Group],
     ) -> Self {
         let Target { namespace, deployment, model_name } = target;
         let (spec, reader) = (&scenario.monitoring, scenario.monitoring.prometheus);
@@ -63,7 +77,7 @@ impl Targets {
         let dcgm = DcgmMetrics::new(&spec.dcgm, namespace, Target::CONTAINER, gpu);
         let pods = never_match::example_pod_names(deployment);
         let node = Nodes::name(0);
-        let kinds = vec![
+        let mut kinds = vec![
             Kind {
                 which: Which::Pods,
                 columns: Arc::clone(columns),
@@ -95,8 +109,28 @@ impl Targets {
                 examples: &["pod", "exported_pod", "instance", "node", "Hostname", "UUID", "gpu", "device"],
             },
         ];
-        let exporters = Exporters { epp: Some(epp), router: Some(router), dcgm: Some(dcgm), wva: None };
-        Targets { kinds, exporters, release }
+        let wva = scenario.policy.wva.as_ref().map(|_| WvaMetrics::new(namespace, deployment, gpu));
+        kinds.extend(wva.as_ref().map(|wva| Kind {
+            which: Which::Wva,
+            columns: series(&wva.page(Some(Replicas(1)), Replicas(1))),
+            targets: vec![WvaMetrics::target_labels()],
+            examples: &[],
+        }));
+        let exporters = Exporters { epp: Some(epp), router: Some(router), dcgm: Some(dcgm), wva };
+        let rules = rules.iter().flat_map(|group| &group.rules);
+        let recorded = rules.map(|rule| Recorded {
+            name: rule.record.clone(),
+            query: rule.query.clone(),
+            of_pods: true,
+        });
+        let mut targets = Targets { kinds, exporters, release, recorded: recorded.collect() };
+        // Rules may read each other, in a circle too: what is wrong about one may make others wrong.
+        while let Some(other) =
+            targets.recorded.iter().position(|rule| rule.of_pods && !targets.only_pods_expose(&rule.query))
+        {
+            targets.recorded[other].of_pods = false;
+        }
+        targets
     }
 
     /// Holds the selectors of a query against the series; the answer is what should be warned of.
@@ -105,16 +139,29 @@ impl Targets {
     /// A selector on a metric that is here and that no series can match.
     pub(super) fn check(&self, query: &Query) -> Result<Vec<String>, Problem> {
         let exposed: Vec<Exposed<'_>> = self.kinds.iter().map(Kind::exposed).collect();
-        never_match::check(query, &exposed, self.release)
+        let recorded: Vec<&str> = self.recorded.iter().map(|rule| rule.name.as_str()).collect();
+        never_match::check(query, &exposed, &recorded, self.release)
     }
 
-    /// Whether all that the query reads comes from pods: without one it finds nothing. `up` and its like do not count.
+    /// Whether all that the query reads comes from pods, through recording rules too: without one it finds nothing. `up` and
+    /// its like do not count.
     pub(super) fn only_pods_expose(&self, query: &Query) -> bool {
         let exposes =
             |kind: &Kind, metric: &str| kind.columns.iter().any(|column| column.get(METRIC_NAME) == metric);
-        let of_pods =
-            |metric: &str| self.kinds.iter().all(|kind| exposes(kind, metric) == (kind.which == Which::Pods));
+        let of_pods = |metric: &str| {
+            let mut recorded = self.recorded.iter().filter(|rule| rule.name == metric).peekable();
+            match recorded.peek() {
+                Some(_) => recorded.all(|rule| rule.of_pods),
+                None => self.kinds.iter().all(|kind| exposes(kind, metric) == (kind.which == Which::Pods)),
+            }
+        };
         !query.reads().is_empty() && query.reads().iter().all(|read| read.metric().is_some_and(of_pods))
+    }
+
+    /// Whether pods have this family on their pages.
+    pub(super) fn pods_expose(&self, family: &str) -> bool {
+        let mut pods = self.kinds.iter().filter(|kind| kind.which == Which::Pods);
+        pods.any(|kind| kind.columns.iter().any(|column| column.get(METRIC_NAME) == family))
     }
 
     /// The exporters of which one of the queries reads something.
@@ -131,7 +178,7 @@ impl Targets {
             epp: epp.filter(|_| is_read(Which::Epp)),
             router: router.filter(|_| is_read(Which::Router)),
             dcgm: dcgm.filter(|_| is_read(Which::Dcgm)),
-            wva,
+            wva: wva.filter(|_| is_read(Which::Wva)),
         }
     }
 }

@@ -45,12 +45,16 @@ pub(super) enum Event {
     GpuSampleEnds,
     /// Prometheus scrapes a target. By target.
     Scrape(u32),
+    /// Prometheus evaluates a group of recording rules. By group.
+    Rules(u32),
     /// A step of a timetable is due. By step.
     ScheduledScale(u32),
     /// AIBrix begins to reconcile.
     AibrixReconcile,
     /// AIBrix ends a reconcile.
     AibrixReconciled,
+    /// Knative's autoscaler looks.
+    KnativeLook,
     /// The Workload Variant Autoscaler looks.
     WvaOptimize,
     /// KEDA's scale loop.
@@ -87,10 +91,14 @@ enum Rank {
     GpuReading,
     /// Sees all of the above.
     Scrape,
+    /// Reads what was scraped, and is read by the controllers.
+    Rules,
     /// Decides without looking at anything.
     Schedule,
     /// Reads the pods themselves.
     Aibrix,
+    /// Reads the queue-proxies and the activator.
+    Knative,
     /// Reads what Prometheus knows; what it says is scraped later.
     Wva,
     /// KEDA reads what Prometheus knows.
@@ -117,8 +125,10 @@ impl Event {
             Event::Arrival(_) => Rank::Arrival,
             Event::GpuSampleBegins | Event::GpuSampleEnds => Rank::GpuReading,
             Event::Scrape(_) => Rank::Scrape,
+            Event::Rules(_) => Rank::Rules,
             Event::ScheduledScale(_) => Rank::Schedule,
             Event::AibrixReconcile | Event::AibrixReconciled => Rank::Aibrix,
+            Event::KnativeLook => Rank::Knative,
             Event::WvaOptimize => Rank::Wva,
             Event::KedaPoll => Rank::KedaPoll,
             Event::HpaSync => Rank::HpaSync,
@@ -140,12 +150,14 @@ impl Event {
             | Event::Delivery(request)
             | Event::Arrival(request) => request,
             Event::Scrape(target) => u64::from(target),
+            Event::Rules(group) => u64::from(group),
             Event::ScheduledScale(step) => u64::from(step),
             Event::Nodes
             | Event::GpuSampleBegins
             | Event::GpuSampleEnds
             | Event::AibrixReconcile
             | Event::AibrixReconciled
+            | Event::KnativeLook
             | Event::WvaOptimize
             | Event::KedaPoll
             | Event::HpaSync
@@ -237,9 +249,12 @@ mod tests {
             Event::GpuSampleEnds,
             Event::GpuSampleBegins,
             Event::Scrape(3),
+            Event::Rules(0),
+            Event::Rules(1),
             Event::ScheduledScale(0),
             Event::AibrixReconcile,
             Event::AibrixReconciled,
+            Event::KnativeLook,
             Event::WvaOptimize,
             Event::KedaPoll,
             Event::HpaSync,

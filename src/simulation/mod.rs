@@ -31,7 +31,9 @@ mod totals;
 mod traffic;
 mod world;
 
-pub use control::{AibrixSetup, Autoscaling, HpaSetup, KedaSetup, Schedule, ScheduleStep, WvaSetup};
+pub use control::{
+    AibrixSetup, Autoscaling, HpaSetup, KedaSetup, KnativeSetup, Schedule, ScheduleStep, WvaSetup,
+};
 pub use exporters::Exporters;
 pub use setup::{EngineSetup, MonitoringSetup, RequestPath, ServingSetup, Setup, Target};
 pub use world::World;

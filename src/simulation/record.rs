@@ -4,6 +4,7 @@
 //! with the run. `analysis` listens to score, `report` to write files.
 
 use crate::histogram::LogHistogram;
+use crate::monitoring::wal;
 use crate::units::{Gpus, Replicas, SimDuration, SimTime, Tokens};
 use serde::Serialize;
 
@@ -19,10 +20,17 @@ pub trait Recorder {
     fn tick(&mut self, _record: &TickRecord) {}
     /// A pod is gone (or the run ended).
     fn pod(&mut self, _record: &PodRecord) {}
+    /// Something was written to Prometheus' store.
+    fn series(&mut self, _record: &wal::Record) {}
     /// The run is over.
     fn end(&mut self, _totals: &RunTotals) {}
     /// Whether decisions are wanted at all: making their account costs more than deciding.
     fn wants_decisions(&self) -> bool {
+        false
+    }
+    /// Whether what is written to Prometheus' store is wanted. Without anybody who wants it, only what queries read is
+    /// scraped and kept; what they answer is the same.
+    fn wants_series(&self) -> bool {
         false
     }
 }
@@ -46,11 +54,17 @@ impl Recorder for Fan<'_> {
     fn pod(&mut self, record: &PodRecord) {
         self.0.iter_mut().for_each(|listener| listener.pod(record));
     }
+    fn series(&mut self, record: &wal::Record) {
+        self.0.iter_mut().for_each(|listener| listener.series(record));
+    }
     fn end(&mut self, totals: &RunTotals) {
         self.0.iter_mut().for_each(|listener| listener.end(totals));
     }
     fn wants_decisions(&self) -> bool {
         self.0.iter().any(|listener| listener.wants_decisions())
+    }
+    fn wants_series(&self) -> bool {
+        self.0.iter().any(|listener| listener.wants_series())
     }
 }
 
@@ -171,6 +185,8 @@ pub enum Controller {
     HpaSync,
     /// A reconcile of AIBrix.
     Aibrix,
+    /// A look of Knative's autoscaler.
+    Knative,
     /// A run of the Workload Variant Autoscaler, whose decision others carry out.
     Wva,
 }

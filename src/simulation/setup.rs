@@ -2,9 +2,10 @@
 
 use super::control::{Autoscaling, WvaSetup};
 use super::exporters::Exporters;
-use crate::monitoring::MonitoringSpec;
+use crate::monitoring::rules;
 use crate::monitoring::series::Retention;
 use crate::monitoring::vllm_metrics::Schema;
+use crate::monitoring::{Keep, MonitoringSpec};
 use crate::problem::Problem;
 use crate::serving::engine::{EngineConfig, EngineCore, EngineTiming, StepTimer};
 use crate::serving::gateway::GatewaySpec;
@@ -63,8 +64,12 @@ pub struct MonitoringSetup {
     pub spec: MonitoringSpec,
     /// How long samples are kept: as long as any query looks back.
     pub retention: Retention,
+    /// Which series are kept where nobody listens to all of them: those that some query can read.
+    pub keep: Keep,
     /// What a pod's `/metrics` page holds.
     pub schema: Schema,
+    /// The recording rules, group by group.
+    pub rules: Vec<rules::Group>,
     /// The exporters that somebody reads.
     pub exporters: Exporters,
 }

@@ -14,6 +14,7 @@ use crate::monitoring::dcgm::DcgmSpec;
 use crate::monitoring::kube_state_metrics::{self, DeploymentStatus};
 use crate::monitoring::labels::{Labels, METRIC_NAME};
 use crate::monitoring::promql::{Query, Value};
+use crate::monitoring::rules::Rules;
 use crate::monitoring::scrape::{Prometheus, Scraped, TargetId};
 use crate::monitoring::vllm_metrics::Schema;
 use crate::random::Streams;
@@ -25,10 +26,13 @@ use rustc_hash::FxHashMap;
 /// Prometheus, and who its targets are.
 pub(super) struct Sensor {
     pub(super) prometheus: Prometheus,
+    rules: Rules,
     /// The wall clock at t = 0.
     epoch: UnixMillis,
     discovery: Discovery,
     schema: Schema,
+    /// The same with all of its series, for who reads the page itself.
+    whole_page: Schema,
     target: Target,
     kube_state_columns: Vec<Labels>,
     /// By target.
@@ -56,12 +60,28 @@ pub(super) enum Owner {
 }
 
 impl Sensor {
-    pub(super) fn new(setup: MonitoringSetup, target: Target, epoch: UnixMillis, streams: &Streams) -> Self {
+    /// With `recorded`, everything is scraped and told, not only what is kept.
+    pub(super) fn new(
+        setup: MonitoringSetup,
+        target: Target,
+        epoch: UnixMillis,
+        recorded: bool,
+        streams: &Streams,
+    ) -> Self {
+        // Whatever nobody hears of need not even be read off the page.
+        let whole_page = setup.schema;
+        let schema = if recorded { whole_page.clone() } else { whole_page.kept(&setup.keep) };
+        let mut prometheus = Prometheus::new(&setup.spec, epoch, setup.retention, setup.keep, streams);
+        if recorded {
+            prometheus.keep_log();
+        }
         Sensor {
-            prometheus: Prometheus::new(&setup.spec, epoch, setup.retention, streams),
+            prometheus,
+            rules: Rules::new(setup.rules, setup.spec.evaluation_duration.duration(), epoch, streams),
             epoch,
             discovery: setup.spec.discovery,
-            schema: setup.schema,
+            schema,
+            whole_page,
             kube_state_columns: kube_state_metrics::columns(&target.namespace, &target.deployment),
             target,
             owners: Vec::new(),
@@ -110,9 +130,9 @@ impl Sensor {
 
     /// The first sample of a family on an engine's own page, as it is now.
     pub(super) fn read_page(&self, engine: &EngineCore, family: &str) -> Option<f64> {
-        let column = self.schema.columns().iter().position(|labels| labels.get(METRIC_NAME) == family)?;
+        let column = self.whole_page.columns().iter().position(|labels| labels.get(METRIC_NAME) == family)?;
         let mut page = Vec::new();
-        self.schema.fill(engine.stats(), self.epoch, &mut page);
+        self.whole_page.fill(engine.stats(), self.epoch, &mut page);
         page.get(column).copied()
     }
 }
@@ -124,6 +144,24 @@ impl World<'_> {
         let sensor = &mut self.sensor;
         let id = sensor.prometheus.known_target(labels, &sensor.kube_state_columns);
         self.follow_target(id, Owner::KubeStateMetrics);
+        for (group, at) in (0..).zip(self.sensor.rules.next_evaluations()) {
+            self.queue.push(at, Event::Rules(group));
+        }
+    }
+
+    /// Prometheus evaluates a group of recording rules.
+    pub(super) fn evaluate_rules(&mut self, group: u32) {
+        let (now, index) = (self.now, group as usize);
+        let Sensor { prometheus, rules, .. } = &mut self.sensor;
+        if rules.next_evaluation(index) == now {
+            rules.evaluate(prometheus.database_mut(), index, now);
+            self.queue.push(rules.next_evaluation(index), Event::Rules(group));
+        }
+    }
+
+    /// What a careful colleague would say about the recording rules, once the run is over.
+    pub(super) fn warn_about_rules(&mut self) {
+        self.sensor.rules.warnings().into_iter().for_each(|warning| self.totals.warn(warning));
     }
 
     /// A pod has an address: service discovery will find it, whether it answers or not.
@@ -179,6 +217,13 @@ impl World<'_> {
         }
     }
 
+    /// Hands on what was written to Prometheus' store since the last time.
+    pub(super) fn tell_series(&mut self) {
+        for record in self.sensor.prometheus.take_log() {
+            self.recorder.series(&record);
+        }
+    }
+
     /// Prometheus scrapes a target, and the checkers look at the totals.
     pub(super) fn scrape(&mut self, target: u32) {
         let (id, now) = (TargetId(target), self.now);
@@ -230,6 +275,7 @@ impl World<'_> {
         if let Some(at) = sensor.prometheus.next_scrape(id) {
             self.queue.push(at, Event::Scrape(target));
         }
+        self.tell_series();
         checkers::conserved(self);
         if cfg!(debug_assertions)
             && let Owner::Pod(ordinal) = owner

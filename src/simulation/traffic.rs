@@ -79,6 +79,7 @@ impl World<'_> {
     /// The client sends a request: latencies and its timeout count from here.
     fn send(&mut self, ordinal: u64) {
         let now = self.now;
+        self.knative_sent(ordinal);
         let Some(flight) = self.clients.flights.get_mut(ordinal) else { return };
         flight.sent = Some(now);
         flight.attempts += 1;
@@ -112,6 +113,7 @@ impl World<'_> {
             let waited = flight.sent.map_or(SimDuration::ZERO, |sent| self.now.since(sent));
             self.ingress.count(|stats| stats.routed(pod, flight.request.prompt_tokens, waited));
             self.queue.push(self.now + self.ingress.delay, Event::Delivery(ordinal));
+            self.knative_routed(ordinal, pod);
         }
     }
 
@@ -222,6 +224,7 @@ impl World<'_> {
                 self.ingress.count(|stats| stats.prefilled(pod, prompt));
             }
         }
+        self.knative_ended(request);
         if self.clients.leaves(source) {
             self.queue.push(self.now, Event::ClientDone { source, request });
         }

@@ -68,7 +68,13 @@ impl<'a> World<'a> {
                 delay: serving.request_path.input,
                 stats: setup.monitoring.exporters.read_ingress().then(Box::default),
             },
-            sensor: Sensor::new(setup.monitoring, setup.target.clone(), setup.epoch, &streams),
+            sensor: Sensor::new(
+                setup.monitoring,
+                setup.target.clone(),
+                setup.epoch,
+                recorder.wants_series(),
+                &streams,
+            ),
             wva: setup.wva.map(|wva| Wva::new(wva, &streams)),
             control: ControlLoops::new(setup.autoscaling, setup.epoch, &streams),
             timeline: Timeline::new(setup.tick),
@@ -137,9 +143,11 @@ impl<'a> World<'a> {
             Event::GpuSampleBegins => self.gpu_sample_begins(),
             Event::GpuSampleEnds => self.gpu_sample_ends(),
             Event::Scrape(target) => self.scrape(target),
+            Event::Rules(group) => self.evaluate_rules(group),
             Event::ScheduledScale(step) => self.scheduled_scale(step),
             Event::AibrixReconcile => self.aibrix_reconcile(),
             Event::AibrixReconciled => self.aibrix_reconciled(),
+            Event::KnativeLook => self.knative_look(),
             Event::WvaOptimize => self.wva_optimize(),
             Event::KedaPoll => self.keda_poll(),
             Event::HpaSync => self.hpa_sync(),
@@ -156,12 +164,14 @@ impl<'a> World<'a> {
         self.now = if self.drain { self.now.max(self.end) } else { self.end };
         self.last_tick();
         self.warn_about_control();
+        self.warn_about_rules();
         self.warn_about_capacity();
         self.end_all_flights();
         for pod in self.fleet.live_ordinals() {
             self.close_pod(pod);
         }
         checkers::conserved(&self);
+        self.tell_series();
         self.recorder.end(&self.totals.of_run(self.now));
     }
 }

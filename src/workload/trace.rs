@@ -11,18 +11,16 @@
 //! the order of the file. An output of 0 tokens is read as it is and becomes one of 1 token: vLLM always makes at least one
 //! (a prompt of 0 tokens it refuses, and so does this module).
 
-mod lines;
 mod mooncake;
 mod table;
 mod timestamp;
 
-pub(super) use lines::Lines;
 pub(super) use table::column;
 pub(super) use timestamp::TimeUnit;
 
 use super::lengths::TOKENS_MAX;
+use crate::lines::{Line, Lines};
 use crate::problem::Problem;
-use lines::Line;
 use table::{Table, Timestamps};
 
 /// The format of a trace file.
@@ -116,7 +114,7 @@ impl Trace {
         columns: Option<&Columns>,
         unit: TimeUnit,
     ) -> Result<Trace, Problem> {
-        let Some(head) = lines.next()? else {
+        let Some(head) = lines.next_line()? else {
             return Err(Problem::whole("the file is empty")
                 .help("a trace needs a header, or JSON lines, and requests"));
         };
@@ -139,7 +137,7 @@ impl Trace {
         };
         let first = match &rows {
             Rows::Mooncake => mooncake::record(&head)?,
-            Rows::Table(table) => match lines.next()? {
+            Rows::Table(table) => match lines.next_line()? {
                 Some(line) => table.record(&line)?,
                 None => {
                     return Err(
@@ -156,7 +154,7 @@ impl Trace {
         if let Some(first) = self.first.take() {
             return Ok(Some(first));
         }
-        let Some(line) = self.lines.next()? else { return Ok(None) };
+        let Some(line) = self.lines.next_line()? else { return Ok(None) };
         let record = match &self.rows {
             Rows::Table(table) => table.record(&line)?,
             Rows::Mooncake => mooncake::record(&line)?,

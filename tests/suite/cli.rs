@@ -2,6 +2,7 @@
 
 mod comparisons;
 mod files;
+mod query;
 mod refusals;
 mod sweeps;
 

@@ -5,8 +5,14 @@
 
 use crate::synthetic::scoring;
 use dryscale::analysis::{Answer, Score};
+use dryscale::monitoring::labels::Labels;
+use dryscale::monitoring::promql::QueryOptions;
+use dryscale::monitoring::series::{Database, Retention};
+use dryscale::monitoring::vllm_metrics::MetricsRelease;
+use dryscale::monitoring::wal;
 use dryscale::report::{Names, PodsCsv, RequestsCsv, TimelineCsv};
 use dryscale::scenario::{Axis, Draft, InputError, Inputs, Kind, Policy, Setting, SourceText};
+use dryscale::units::{SimTime, UnixMillis};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -237,6 +243,23 @@ fn every_key_that_is_accepted_is_in_the_reference() {
     assert!(missing.is_empty(), "{}", missing.join("\n"));
 }
 
+/// A log with a line of every kind.
+fn log() -> String {
+    let header = wal::Header {
+        start: UnixMillis(0),
+        options: QueryOptions::default(),
+        metrics: MetricsRelease::default(),
+    };
+    let mut db = Database::new(Retention::All);
+    db.keep_log();
+    let group = db.open(Labels::default(), [Labels::metric("up")].into());
+    db.append(group, UnixMillis(1), SimTime::ZERO, &[1.0]);
+    let mut writer = wal::Writer::new(Vec::new(), &header);
+    db.take_log().iter().for_each(|record| writer.write(record));
+    let log = writer.finish(SimTime::ZERO).expect("memory takes everything");
+    String::from_utf8(log).expect("JSON is text")
+}
+
 #[test]
 fn everything_that_a_run_answers_is_in_the_reference() {
     let page = page("output.md");
@@ -264,6 +287,14 @@ fn everything_that_a_run_answers_is_in_the_reference() {
         header(RequestsCsv::new(Vec::new(), Names::default()).finish()),
     ] {
         missing.extend(columns.trim().split(',').filter(|column| !named(column)).map(str::to_owned));
+    }
+    for line in log().lines() {
+        let line: serde_json::Map<String, serde_json::Value> = serde_json::from_str(line).expect("an object");
+        let keys = line.iter().flat_map(|(kind, of)| {
+            let keys = of.as_object().expect("an object").keys().map(move |key| format!("{kind}: {key}"));
+            std::iter::once(kind.clone()).chain(keys)
+        });
+        missing.extend(keys.filter(|key| !named(key.rsplit(": ").next().unwrap_or(key))));
     }
     assert!(missing.is_empty(), "docs/output.md lacks {}", missing.join(", "));
 }

@@ -10,6 +10,7 @@ mod oracle;
 mod policies;
 mod promql_scripts;
 mod readme;
+mod recording_rules;
 mod report;
 mod score;
 mod sweep;

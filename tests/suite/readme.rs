@@ -16,7 +16,8 @@ fn readme() -> String {
 
 /// What the command line prints on stdout, in `folder`.
 fn run(line: &str, folder: &Path) -> String {
-    let mut words = line.split_whitespace();
+    // Quoted for a shell's sake, and without a space in the quotes.
+    let mut words = line.split_whitespace().map(|word| word.trim_matches('\''));
     assert_eq!(words.next(), Some("dryscale"), "{line}");
     let output = Command::new(env!("CARGO_BIN_EXE_dryscale"))
         .args(words)

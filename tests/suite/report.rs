@@ -5,12 +5,15 @@ use dryscale::analysis::{
     Answer, Axis, Bounds, ClassTargets, Journal, Plan, Score, Scoring, Stop, Swept, Timeline, Verdict,
     Worlds, repeat, seeds, sweep,
 };
+use dryscale::monitoring::promql::QueryOptions;
+use dryscale::monitoring::vllm_metrics::MetricsRelease;
+use dryscale::monitoring::wal;
 use dryscale::report::{
-    DecisionsJsonl, Folder, Input, Names, PodsCsv, RequestsCsv, Screen, TimelineCsv, replace, results,
-    sentence, summary_json, sweep_json, table,
+    DecisionsJsonl, Folder, Input, Names, PodsCsv, RequestsCsv, SERIES, Screen, TimelineCsv, replace,
+    results, sentence, summary_json, sweep_json, table,
 };
 use dryscale::simulation::record::{Fan, Fate, Recorder, RequestRecord, RunTotals, TickRecord};
-use dryscale::units::{Replicas, SimDuration, Tokens};
+use dryscale::units::{Replicas, SimDuration, Tokens, UnixMillis};
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
@@ -375,9 +378,14 @@ fn input(role: &str) -> Input {
     Input { role: role.to_owned(), extension: "toml".to_owned(), bytes: b"name = \"x\"\n".to_vec() }
 }
 
+fn series_header() -> wal::Header {
+    let start = UnixMillis(1_767_600_000_000);
+    wal::Header { start, options: QueryOptions::default(), metrics: MetricsRelease::default() }
+}
+
 /// Writes the folder of a run of one request.
 fn write_folder(path: &Path, requests: bool) -> Result<(), dryscale::problem::Problem> {
-    let mut folder = Folder::create(path, &[input("policy")], Names::default(), requests)?;
+    let mut folder = Folder::create(path, &[input("policy")], Names::default(), requests, &series_header())?;
     let (answer, _) = run(scoring(), |records| {
         let mut fan = Fan(vec![records, &mut folder]);
         fan.request(&finished(0, 1.0, 0.5, 3.0));
@@ -405,15 +413,28 @@ fn a_run_leaves_a_whole_folder_that_the_next_run_may_replace() {
     write_folder(&path, true).expect("written");
     assert_eq!(
         tree(&path),
-        ["decisions.jsonl", "inputs", "pods.csv", "requests.csv", "summary.json", "timeline.csv"]
+        [
+            "decisions.jsonl",
+            "inputs",
+            "pods.csv",
+            "requests.csv",
+            "series.jsonl",
+            "summary.json",
+            "timeline.csv"
+        ]
     );
+    let series = fs::read_to_string(path.join(SERIES)).expect("the series");
+    assert_eq!(series.lines().last(), Some(r#"{"end":{"t_s":10}}"#));
     assert_eq!(tree(&path.join("inputs")), ["policy.toml"]);
     let summary = fs::read_to_string(path.join("summary.json")).expect("the summary");
     assert_eq!(serde_json::from_str::<serde_json::Value>(&summary).expect("JSON")["requests"]["arrived"], 1);
     assert_eq!(fs::read_to_string(path.join("requests.csv")).expect("requests").lines().count(), 2);
 
     write_folder(&path, false).expect("written again");
-    assert_eq!(tree(&path), ["decisions.jsonl", "inputs", "pods.csv", "summary.json", "timeline.csv"]);
+    assert_eq!(
+        tree(&path),
+        ["decisions.jsonl", "inputs", "pods.csv", "series.jsonl", "summary.json", "timeline.csv"]
+    );
     assert_eq!(tree(&temporary.path().join("runs")), ["a"], "nothing is left beside it");
 }
 
@@ -464,7 +485,7 @@ fn a_place_that_cannot_be_is_refused_before_the_run() {
     let file = temporary.path().join("file");
     fs::write(&file, "x").expect("written");
     for path in [Path::new("/"), Path::new(".."), &file, &file.join("below"), Path::new("/proc/none")] {
-        let created = Folder::create(path, &[], Names::default(), true);
+        let created = Folder::create(path, &[], Names::default(), true, &series_header());
         assert!(created.expect_err("refused").help.is_some(), "{}", path.display());
     }
     assert_eq!(fs::read(&file).expect("there"), b"x");
@@ -474,7 +495,8 @@ fn a_place_that_cannot_be_is_refused_before_the_run() {
 fn a_run_that_does_not_end_leaves_nothing() {
     let temporary = tempfile::tempdir().expect("a folder");
     let path = temporary.path().join("a");
-    let folder = Folder::create(&path, &[input("policy")], Names::default(), true).expect("begun");
+    let folder =
+        Folder::create(&path, &[input("policy")], Names::default(), true, &series_header()).expect("begun");
     assert_eq!(tree(temporary.path()).len(), 1);
     drop(folder);
     assert!(tree(temporary.path()).is_empty());
@@ -484,7 +506,7 @@ fn a_run_that_does_not_end_leaves_nothing() {
 fn what_came_to_the_place_during_the_run_is_not_lost() {
     let temporary = tempfile::tempdir().expect("a folder");
     let path = temporary.path().join("a");
-    let mut folder = Folder::create(&path, &[], Names::default(), true).expect("begun");
+    let mut folder = Folder::create(&path, &[], Names::default(), true, &series_header()).expect("begun");
     let (answer, _) = run(scoring(), |records| {
         Fan(vec![records, &mut folder]).end(&RunTotals { ended: at(10.0), ..RunTotals::default() });
     });

@@ -11,8 +11,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("problem", &[]),
     ("histogram", &["units"]),
     ("nearest", &[]),
+    ("lines", &["problem"]),
     ("random", &["units", "problem"]),
-    ("workload", LEAVES),
+    ("workload", &["units", "problem", "nearest", "histogram", "random", "lines"]),
     (
         "serving",
         &[
@@ -28,10 +29,19 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     (
         "monitoring",
-        &["units", "problem", "nearest", "histogram", "random", "serving::engine", "serving::ingress_stats"],
+        &[
+            "units",
+            "problem",
+            "nearest",
+            "histogram",
+            "random",
+            "lines",
+            "serving::engine",
+            "serving::ingress_stats",
+        ],
     ),
     ("autoscaling", LEAVES),
-    ("manifests", &["units", "problem", "autoscaling"]),
+    ("manifests", &["units", "problem", "autoscaling", "monitoring::rules"]),
     (
         "simulation",
         &[
@@ -63,7 +73,20 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     ("analysis", &["units", "problem", "histogram", "simulation", "scenario"]),
-    ("report", &["units", "problem", "histogram", "simulation::record", "simulation::summary", "analysis"]),
+    (
+        "report",
+        &[
+            "units",
+            "problem",
+            "histogram",
+            "monitoring::labels",
+            "monitoring::promql",
+            "monitoring::wal",
+            "simulation::record",
+            "simulation::summary",
+            "analysis",
+        ],
+    ),
 ];
 
 const LEAVES: &[&str] = &["units", "problem", "nearest", "histogram", "random"];
@@ -73,6 +96,7 @@ const PURE: &[&str] = &[
     "units",
     "problem",
     "histogram",
+    "lines",
     "random",
     "workload",
     "serving",

@@ -4,25 +4,20 @@
 use super::operator::ObjectNames;
 use crate::autoscaling::describe::{DescribedEvent, EventType};
 use crate::units::Replicas;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// What is recorded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// The target was scaled up from zero or idle.
-    #[serde(rename = "KEDAScaleTargetActivated")]
     ScaleTargetActivated,
     /// The target was scaled down to zero or idle.
-    #[serde(rename = "KEDAScaleTargetDeactivated")]
     ScaleTargetDeactivated,
     /// A trigger could not be read.
-    #[serde(rename = "KEDAScalerFailed")]
     ScalerFailed,
     /// A poll found the first metric that falls back (since v2.19).
-    #[serde(rename = "ScaledObjectFallbackActivated")]
     FallbackActivated,
     /// A poll found that no metric falls back any more (since v2.19).
-    #[serde(rename = "ScaledObjectFallbackDeactivated")]
     FallbackDeactivated,
 }
 
@@ -39,6 +34,12 @@ impl Event {
 
     fn normal(self, message: String) -> DescribedEvent {
         DescribedEvent { kind: EventType::Normal, reason: self.reason(), message }
+    }
+}
+
+impl Serialize for Event {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.reason())
     }
 }
 

@@ -38,8 +38,9 @@ pub struct WvaSpec {
     /// `minReplicas` of the HPA: 1 when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_replicas: Option<i32>,
-    /// `maxReplicas` of the HPA.
-    pub max_replicas: i32,
+    /// `maxReplicas` of the HPA; it and the other two belong to the HPA that follows, and are left out where KEDA does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_replicas: Option<i32>,
     /// `behavior` of the HPA: left out, it takes another code path than with its defaults.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub behavior: Option<Behavior>,
@@ -59,6 +60,37 @@ impl WvaSpec {
     /// Everything that the WVA or the API server of `kubernetes` would refuse, and what is not simulated; keys are relative
     /// to the table. (The WVA logs a bad entry of its ConfigMap and does without: nothing scales then.)
     pub fn problems(&self, kubernetes: KubernetesVersion) -> Vec<Problem> {
+        let mut problems = self.threshold_problems();
+        match self.max_replicas {
+            Some(max) => problems.extend(bound_problems(self.min_replicas, max)),
+            None => problems.push(
+                Problem::key("max_replicas", "the HPA that follows has no maximum")
+                    .help("give one, or a `[scaled_object]` that reads wva_desired_replicas"),
+            ),
+        }
+        if let Some(behavior) = &self.behavior {
+            let found = behavior.problems(kubernetes);
+            problems.extend(found.into_iter().map(|problem| problem.under("behavior")));
+        }
+        problems
+    }
+
+    /// The same where KEDA follows: its ScaledObject has bounds and behavior.
+    pub fn problems_under_keda(&self) -> Vec<Problem> {
+        let own = [
+            ("min_replicas", self.min_replicas.is_some()),
+            ("max_replicas", self.max_replicas.is_some()),
+            ("behavior", self.behavior.is_some()),
+        ];
+        let message = |key: &str| format!("`{key}` is of no effect where `[scaled_object]` follows");
+        let given = own.into_iter().filter(|(_, given)| *given);
+        let mut problems: Vec<Problem> =
+            given.map(|(key, _)| Problem::key(key, message(key)).help("set it there")).collect();
+        problems.extend(self.threshold_problems());
+        problems
+    }
+
+    fn threshold_problems(&self) -> Vec<Problem> {
         let mut problems = self.config().problems();
         if self.enable_limiter == Some(true) {
             let message = "the limiter by free GPUs is not simulated: pods that find none are Pending";
@@ -68,12 +100,12 @@ impl WvaSpec {
             let message = format!("the analyzer `{name}` is not simulated");
             problems.push(Problem::key("analyzer_name", message).help("leave it out: the first one is"));
         }
-        problems.extend(bound_problems(self.min_replicas, self.max_replicas));
-        if let Some(behavior) = &self.behavior {
-            let found = behavior.problems(kubernetes);
-            problems.extend(found.into_iter().map(|problem| problem.under("behavior")));
-        }
         problems
+    }
+
+    /// `maxReplicas` of the HPA; as many as can be where it is left out.
+    pub fn max_replicas(&self) -> Replicas {
+        Replicas(self.max_replicas.unwrap_or(i32::MAX))
     }
 
     /// What a careful colleague would say about one that runs.
@@ -97,7 +129,7 @@ impl WvaSpec {
         let target = MetricTarget::AverageValue(MilliValue(1000));
         Ok(HpaSpec {
             min_replicas: Replicas(self.min_replicas.unwrap_or(1)),
-            max_replicas: Replicas(self.max_replicas),
+            max_replicas: self.max_replicas(),
             metrics: vec![Metric::External(ExternalMetric { name: DESIRED_REPLICAS.to_owned(), target })],
             behavior: self
                 .behavior

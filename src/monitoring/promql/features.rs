@@ -26,6 +26,15 @@ impl Features {
     /// The name of [`Features::duration_expressions`].
     pub const DURATION_EXPRESSIONS: &'static str = "promql-duration-expr";
 
+    /// The names of those that are on, as [`Features::named`] takes them.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        let all = [
+            (Features::EXPERIMENTAL_FUNCTIONS, self.experimental_functions),
+            (Features::DURATION_EXPRESSIONS, self.duration_expressions),
+        ];
+        all.into_iter().filter_map(|(name, on)| on.then_some(name))
+    }
+
     /// What to do where a query needs the feature of this name.
     pub(super) fn how_to_enable(name: &str) -> String {
         format!(

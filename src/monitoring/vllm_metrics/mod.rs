@@ -9,6 +9,7 @@ mod release;
 
 pub use release::MetricsRelease;
 
+use super::keep::Keep;
 use super::labels::{BUCKET_LABEL, Labels, METRIC_NAME, bucket_bound};
 use crate::serving::engine::{EngineConfig, Stats};
 use crate::units::{Blocks, UnixMillis};
@@ -24,8 +25,16 @@ const SUFFIXES: [&str; 6] = ["", "_total", "_bucket", "_count", "_sum", "_create
 /// The series of one pod's page, in a fixed order of columns.
 #[derive(Clone, Debug)]
 pub struct Schema {
-    families: Vec<&'static Family>,
+    families: Vec<Exposition>,
     columns: Arc<[Labels]>,
+}
+
+/// A family of the page.
+#[derive(Clone, Debug)]
+struct Exposition {
+    family: &'static Family,
+    /// By series of the family: whether it is a column.
+    wanted: Box<[bool]>,
 }
 
 /// The value of a label while it is still a number.
@@ -53,16 +62,16 @@ impl Schema {
         num_gpu_blocks: Blocks,
         stats: &Stats,
     ) -> Self {
-        let families: Vec<&'static Family> =
-            FAMILIES.iter().filter(|family| family.exposed_by(release)).collect();
+        let mut families = Vec::new();
         let mut columns = Vec::new();
-        for family in &families {
-            if matches!(family.kind, Kind::CacheConfigInfo) {
-                columns.push(cache_config_info(family.name, config, num_gpu_blocks));
-                continue;
-            }
+        for family in FAMILIES.iter().filter(|family| family.exposed_by(release)) {
+            let first = columns.len();
             let of_server = matches!(family.kind, Kind::ServerCounterBy(..));
             expose(family, stats, 0.0, |series| {
+                if matches!(family.kind, Kind::CacheConfigInfo) {
+                    columns.push(cache_config_info(family.name, config, num_gpu_blocks));
+                    return;
+                }
                 let name = format!("{PREFIX}{}{}", family.name, series.suffix);
                 let mut pairs = vec![(METRIC_NAME, name), ("model_name", model_name.to_owned())];
                 if !of_server {
@@ -71,8 +80,24 @@ impl Schema {
                 pairs.extend(series.label.map(|(label, value)| (label, value.to_text())));
                 columns.push(Labels::new(pairs));
             });
+            families.push(Exposition { family, wanted: vec![true; columns.len() - first].into() });
         }
         Schema { families, columns: columns.into() }
+    }
+
+    /// The same page without the series that nobody wants. Filling it costs what the families cost that are left.
+    #[must_use]
+    pub fn kept(&self, keep: &Keep) -> Schema {
+        let mut columns = self.columns.iter();
+        let mut families = Vec::new();
+        for Exposition { family, wanted } in &self.families {
+            let wanted: Box<[bool]> =
+                wanted.iter().map(|&had| had && columns.next().is_some_and(|own| keep.wants(own))).collect();
+            if wanted.contains(&true) {
+                families.push(Exposition { family, wanted });
+            }
+        }
+        Schema { families, columns: self.columns.iter().filter(|own| keep.wants(own)).cloned().collect() }
     }
 
     /// The series, each with its metric's name and its own labels, without those of the target.
@@ -85,8 +110,13 @@ impl Schema {
         page.clear();
         page.reserve(self.columns.len());
         let created = created.0 as f64 / 1000.0;
-        for family in &self.families {
-            expose(family, stats, created, |series| page.push(series.value));
+        for Exposition { family, wanted } in &self.families {
+            let mut wanted = wanted.iter();
+            expose(family, stats, created, |series| {
+                if wanted.next() == Some(&true) {
+                    page.push(series.value);
+                }
+            });
         }
         debug_assert_eq!(page.len(), self.columns.len(), "the bounds of histograms do not change");
     }
@@ -304,6 +334,34 @@ mod tests {
         assert_eq!(value("time_to_first_token_seconds_bucket", "le", "+Inf"), 1.0);
         assert_eq!(value("time_to_first_token_seconds_sum", "", ""), 0.05);
         assert_eq!(value("cache_config_info", "", ""), 1.0);
+    }
+
+    #[test]
+    fn what_is_kept_of_a_page_has_the_values_that_it_had_on_the_whole_page() {
+        use crate::monitoring::promql::{Query, QueryOptions};
+        let (whole, mut stats) = schema("0.32");
+        stats.num_requests_running = 3;
+        stats.request_success.length = 5;
+        stats.time_to_first_token.observe(SimDuration::from_millis(50));
+        let (mut page, mut kept_page) = (Vec::new(), Vec::new());
+        whole.fill(&stats, UnixMillis(1_700_000_000_500), &mut page);
+        for (query, count) in [
+            ("vector(1)", 0),
+            ("vllm:num_requests_running{pod='a'} + vllm:num_requests_running", 1),
+            ("vllm:request_success_total{finished_reason=~'stop|length'} / vllm:cache_config_info", 3),
+            ("vllm:time_to_first_token_seconds_bucket", 23),
+            ("{__name__=~'vllm:.*_(created|sum)'}", 57),
+            ("{engine=~'.+'}", whole.columns.len()),
+        ] {
+            let keep = Keep::read_by([&Query::compile(query, QueryOptions::default()).expect(query)]);
+            // What is kept can be kept again.
+            let kept = whole.kept(&keep).kept(&keep);
+            kept.fill(&stats, UnixMillis(1_700_000_000_500), &mut kept_page);
+            let expected: Vec<(&Labels, &f64)> =
+                whole.columns.iter().zip(&page).filter(|(own, _)| keep.wants(own)).collect();
+            assert_eq!(kept.columns.iter().zip(&kept_page).collect::<Vec<_>>(), expected, "{query}");
+            assert_eq!(kept.columns.len(), count, "{query}");
+        }
     }
 
     #[test]

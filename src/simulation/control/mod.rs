@@ -4,12 +4,14 @@ mod aibrix;
 mod hpa;
 mod hpa_loop;
 mod keda;
+mod knative;
 mod schedule;
 mod wva;
 
 pub use aibrix::AibrixSetup;
 pub use hpa::HpaSetup;
 pub use keda::KedaSetup;
+pub use knative::KnativeSetup;
 pub use schedule::{Schedule, ScheduleStep};
 pub(super) use wva::Wva;
 pub use wva::WvaSetup;
@@ -22,6 +24,7 @@ use crate::units::{Replicas, SimDuration, SimTime, UnixMillis};
 use aibrix::Aibrix;
 use hpa::PlainHpa;
 use keda::Keda;
+use knative::Knative;
 use serde::Serialize;
 
 /// What decides about `spec.replicas`.
@@ -36,6 +39,8 @@ pub enum Autoscaling {
     Hpa(Box<HpaSetup>),
     /// AIBrix's PodAutoscaler.
     Aibrix(Box<AibrixSetup>),
+    /// Knative's autoscaler.
+    Knative(Box<KnativeSetup>),
 }
 
 impl Autoscaling {
@@ -44,7 +49,10 @@ impl Autoscaling {
         match self {
             Autoscaling::Keda(keda) => keda.queries.iter().flatten().collect(),
             Autoscaling::Hpa(hpa) => hpa.queries.iter().collect(),
-            Autoscaling::Static | Autoscaling::Schedule(_) | Autoscaling::Aibrix(_) => Vec::new(),
+            Autoscaling::Static
+            | Autoscaling::Schedule(_)
+            | Autoscaling::Aibrix(_)
+            | Autoscaling::Knative(_) => Vec::new(),
         }
     }
 }
@@ -56,6 +64,7 @@ pub(super) enum ControlLoops {
     Keda(Box<Keda>),
     Hpa(Box<PlainHpa>),
     Aibrix(Box<Aibrix>),
+    Knative(Box<Knative>),
 }
 
 impl ControlLoops {
@@ -66,6 +75,9 @@ impl ControlLoops {
             Autoscaling::Keda(setup) => ControlLoops::Keda(Box::new(Keda::new(*setup, streams))),
             Autoscaling::Hpa(setup) => ControlLoops::Hpa(Box::new(PlainHpa::new(*setup, streams))),
             Autoscaling::Aibrix(setup) => ControlLoops::Aibrix(Box::new(Aibrix::new(*setup, epoch, streams))),
+            Autoscaling::Knative(setup) => {
+                ControlLoops::Knative(Box::new(Knative::new(&setup, epoch, streams)))
+            }
         }
     }
 }
@@ -79,6 +91,7 @@ impl World<'_> {
             ControlLoops::Keda(_) => self.start_keda(),
             ControlLoops::Hpa(_) => self.start_hpa(),
             ControlLoops::Aibrix(_) => self.start_aibrix(),
+            ControlLoops::Knative(_) => self.start_knative(),
         }
         self.start_wva();
     }
@@ -88,7 +101,10 @@ impl World<'_> {
         match &self.control {
             ControlLoops::Keda(_) => self.sync_kedas_hpa(),
             ControlLoops::Hpa(_) => self.sync_plain_hpa(),
-            ControlLoops::Static | ControlLoops::Schedule(_) | ControlLoops::Aibrix(_) => {}
+            ControlLoops::Static
+            | ControlLoops::Schedule(_)
+            | ControlLoops::Aibrix(_)
+            | ControlLoops::Knative(_) => {}
         }
     }
 

@@ -4,9 +4,9 @@
 //! `hash_ids` name the blocks of the prompt from its start, 512 tokens each, the last one cut where the prompt ends. An id
 //! stands for its block *and all before it*, so equal ids mean equal prefixes.
 
-use super::lines::Line;
 use super::timestamp::{TimeUnit, decimal};
 use super::{Record, token_count};
+use crate::lines::Line;
 use crate::problem::Problem;
 
 const HELP: &str =
@@ -24,13 +24,7 @@ struct Row {
 
 /// The request in a line.
 pub(super) fn record(line: &Line<'_>) -> Result<Record, Problem> {
-    let row: Row = serde_json::from_str(line.text).map_err(|error| {
-        // The parser counts lines within this one line.
-        let message = error.to_string();
-        let message = message.split(" at line 1 column ").next().unwrap_or_default();
-        let problem = line.problem(format!("column {}: {message}", error.column()));
-        problem.help(HELP)
-    })?;
+    let row: Row = line.json().map_err(|problem| problem.help(HELP))?;
     let at = decimal(&row.timestamp.to_string(), TimeUnit::Ms).map_err(|why| line.problem(why).help(HELP))?;
     let tokens = |name: &str, number: &serde_json::Number, least: u32| {
         token_count(name, &number.to_string(), least).map_err(|(why, help)| line.problem(why).help(help))

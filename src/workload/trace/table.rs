@@ -1,8 +1,8 @@
 //! Tables: comma-separated values with a header, as traces and as columns of numbers.
 
-use super::lines::{Line, Lines};
 use super::timestamp::{TimeUnit, date_time, decimal};
 use super::{Columns, Record, token_count};
+use crate::lines::{Line, Lines};
 use crate::problem::Problem;
 use std::borrow::Cow;
 
@@ -83,7 +83,7 @@ impl Table {
 
 /// The numbers in one column of a table. The whole column is kept: eight bytes a row.
 pub(in crate::workload) fn column(mut lines: Lines, name: &str) -> Result<Vec<f64>, Problem> {
-    let Some(header) = lines.next()? else {
+    let Some(header) = lines.next_line()? else {
         return Err(Problem::whole("the file is empty").help("it needs a header and rows"));
     };
     let names = fields(header.text).map_err(|why| header.problem(why))?;
@@ -95,7 +95,7 @@ pub(in crate::workload) fn column(mut lines: Lines, name: &str) -> Result<Vec<f6
     })?;
     let width = names.len();
     let mut values = Vec::new();
-    while let Some(line) = lines.next()? {
+    while let Some(line) = lines.next_line()? {
         let fields = fields(line.text).map_err(|why| line.problem(why))?;
         check_width(&line, fields.len(), width)?;
         match fields[at].parse::<f64>() {

@@ -17,7 +17,15 @@ fn a_folder_holds_the_run_and_the_next_run_takes_its_place() {
     let shell = shell();
     let first = shell.run(&[&RUN[..], &["deep/run"]].concat()).expect(0);
     assert_whole(&shell, "deep/run", &first.json());
-    let all = ["decisions.jsonl", "inputs", "pods.csv", "requests.csv", "summary.json", "timeline.csv"];
+    let all = [
+        "decisions.jsonl",
+        "inputs",
+        "pods.csv",
+        "requests.csv",
+        "series.jsonl",
+        "summary.json",
+        "timeline.csv",
+    ];
     assert_eq!(shell.names("deep/run"), all);
     assert_eq!(shell.names("deep/run/inputs"), ["experiment.toml", "model.toml", "policy.toml"]);
     assert_eq!(shell.read("deep/run/inputs/policy.toml"), EAGER);
@@ -27,7 +35,7 @@ fn a_folder_holds_the_run_and_the_next_run_takes_its_place() {
     assert_ne!(first.json()["requests"], second.json()["requests"]);
     assert_eq!(
         shell.names("deep/run"),
-        ["decisions.jsonl", "inputs", "pods.csv", "summary.json", "timeline.csv"]
+        ["decisions.jsonl", "inputs", "pods.csv", "series.jsonl", "summary.json", "timeline.csv"]
     );
     assert_eq!(shell.read("deep/run/inputs/settings.txt"), "seed=7\npolicy.name=again\n");
     assert_eq!(shell.names("deep"), ["run"], "nothing else is left");

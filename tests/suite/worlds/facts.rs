@@ -8,6 +8,7 @@ mod control;
 mod exporters;
 mod fleet;
 mod requests;
+mod rules;
 mod sensor;
 
 use super::{Stage, Told, at, ms, phase, plain_engine, scrape_offset, secs};

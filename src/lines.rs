@@ -13,9 +13,9 @@ const SHOWN_CHARS: usize = 160;
 /// The first bytes of every gzip member (RFC 1952).
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
-/// The lines of a data file. Gzip is recognised by its first bytes, whatever the file is called, and may have several
-/// members, as `cat a.gz b.gz` makes them.
-pub(in crate::workload) struct Lines {
+/// The lines of a data file, of which one is held at a time. Gzip is recognised by its first bytes, whatever the file is
+/// called, and may have several members, as `cat a.gz b.gz` makes them.
+pub struct Lines {
     reader: Box<dyn BufRead + Send>,
     line: Vec<u8>,
     number: u64,
@@ -23,17 +23,30 @@ pub(in crate::workload) struct Lines {
 
 /// One line.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::workload) struct Line<'a> {
+pub struct Line<'a> {
     /// Counts from 1.
-    pub(in crate::workload) number: u64,
+    pub number: u64,
     /// Without its end.
-    pub(in crate::workload) text: &'a str,
+    pub text: &'a str,
 }
 
-impl Line<'_> {
+impl<'a> Line<'a> {
     /// What is wrong with this line.
-    pub(in crate::workload) fn problem(&self, message: impl Into<String>) -> Problem {
+    pub fn problem(&self, message: impl Into<String>) -> Problem {
         Problem::line(self.number, shown(self.text), message)
+    }
+
+    /// The JSON value that the line is.
+    ///
+    /// # Errors
+    /// What the line has instead, with the column.
+    pub fn json<T: serde::Deserialize<'a>>(&self) -> Result<T, Problem> {
+        serde_json::from_str(self.text).map_err(|error| {
+            // The parser counts lines within this one line.
+            let message = error.to_string();
+            let message = message.split(" at line 1 column ").next().unwrap_or_default();
+            self.problem(format!("column {}: {message}", error.column()))
+        })
     }
 }
 
@@ -45,7 +58,7 @@ impl std::fmt::Debug for Lines {
 
 impl Lines {
     /// Starts to read; only the first two bytes are looked at.
-    pub(in crate::workload) fn new(mut reader: Box<dyn BufRead + Send>) -> Result<Lines, Problem> {
+    pub fn new(mut reader: Box<dyn BufRead + Send>) -> Result<Lines, Problem> {
         let mut head = Vec::with_capacity(GZIP_MAGIC.len());
         // A pipe may give its bytes one by one.
         reader
@@ -65,7 +78,7 @@ impl Lines {
     /// # Errors
     /// A line of more than 16 MiB, text that is not UTF-8, a gzip file that is cut short or damaged, a file that cannot be
     /// read.
-    pub(in crate::workload) fn next(&mut self) -> Result<Option<Line<'_>>, Problem> {
+    pub fn next_line(&mut self) -> Result<Option<Line<'_>>, Problem> {
         loop {
             self.line.clear();
             self.number += 1;
@@ -77,7 +90,7 @@ impl Lines {
             if self.line.len() > LINE_BYTES_MAX {
                 let text = shown(&String::from_utf8_lossy(&self.line[..4 * SHOWN_CHARS]));
                 return Err(Problem::line(self.number, text, "the line is longer than 16 MiB")
-                    .help("is this the right file? One request is one line"));
+                    .help("is this the right file?"));
             }
             if self.number == 1 && self.line.starts_with(b"\xef\xbb\xbf") {
                 self.line.drain(..3);
@@ -139,7 +152,7 @@ mod tests {
         // A buffer of one byte, as the slowest pipe would be.
         let mut lines = Lines::new(Box::new(BufReader::with_capacity(1, Cursor::new(bytes))))?;
         let mut out = Vec::new();
-        while let Some(Line { number, text }) = lines.next()? {
+        while let Some(Line { number, text }) = lines.next_line()? {
             out.push((number, text.to_owned()));
         }
         Ok(out)
@@ -174,7 +187,7 @@ mod tests {
     fn a_line_without_end_is_refused_before_it_fills_memory() {
         let endless = BufReader::new(std::io::repeat(b'7'));
         let problem = Lines::new(Box::new(endless))
-            .and_then(|mut lines| lines.next().map(|_| ()))
+            .and_then(|mut lines| lines.next_line().map(|_| ()))
             .expect_err("endless");
         assert!(problem.message.contains("16 MiB"), "{problem}");
     }
