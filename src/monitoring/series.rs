@@ -293,7 +293,11 @@ impl<'a> Rows<'a> {
 
     /// Time and value of `column` in each of these rows, [`STALE`] and [`ABSENT`] included.
     #[inline]
-    pub fn column(&self, rows: Range<usize>, column: usize) -> impl Iterator<Item = (i64, f64)> + use<'a> {
+    pub fn column(
+        &self,
+        rows: Range<usize>,
+        column: usize,
+    ) -> impl Iterator<Item = (i64, f64)> + Clone + use<'a> {
         let values = &self.values[rows.start * self.width..rows.end * self.width];
         let values = values.chunks_exact(self.width.max(1)).map(move |row| row[column]);
         self.times[rows].iter().copied().zip(values)

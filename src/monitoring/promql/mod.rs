@@ -20,6 +20,7 @@ mod features;
 mod fold;
 mod functions;
 mod fused;
+mod heap;
 mod lower;
 mod matcher;
 mod natural_order;
