@@ -22,7 +22,6 @@ use super::keep::Keep;
 use super::labels::Labels;
 use super::series::{ABSENT, Database, GroupId, Retention, STALE, is_absent};
 use super::settings::MonitoringSpec;
-use super::wal::Record;
 use crate::random::Streams;
 use crate::units::{SimDuration, SimTime, UnixMillis};
 use std::sync::Arc;
@@ -119,16 +118,6 @@ impl Prometheus {
     /// The samples, for whoever adds others than those of scrapes.
     pub fn database_mut(&mut self) -> &mut Database {
         &mut self.database
-    }
-
-    /// From now on logs all that is scraped, for [`Prometheus::take_log`].
-    pub fn keep_log(&mut self) {
-        self.database.keep_log();
-    }
-
-    /// What was scraped since the log was last taken.
-    pub fn take_log(&mut self) -> Vec<Record> {
-        self.database.take_log()
     }
 
     /// A target appeared at `now`; `columns` are the series of its page, without the target's labels. The first scrape

@@ -43,7 +43,7 @@ impl Scenario {
         let of_rules = rules.iter().flat_map(|group| group.rules.iter().map(|rule| &rule.query));
         let queries: Vec<&Query> = autoscaling.queries().into_iter().chain(of_wva).chain(of_rules).collect();
         let (retention, keep) = (retention(&queries), Keep::read_by(queries.iter().copied()));
-        let exporters = targets.read_by(&queries);
+        let (exporters, all_exporters) = (targets.read_by(&queries), targets.exporters().clone());
         let step_time = self.model.step_time(&self.engine);
         let path = &self.model.request_path;
         Ok(Setup {
@@ -82,6 +82,7 @@ impl Scenario {
                 faults,
                 rules,
                 exporters,
+                all_exporters,
             },
             wva,
             autoscaling,
@@ -163,6 +164,14 @@ impl Scenario {
             options: self.monitoring.query_options(),
             metrics: self.metrics_release()?,
         })
+    }
+
+    /// What a query of this world means beside its text.
+    pub(super) fn query_options(&self) -> QueryOptions {
+        QueryOptions {
+            release: self.monitoring.prometheus,
+            evaluation_interval: self.monitoring.evaluation_interval.duration(),
+        }
     }
 
     /// The texts that the run was made from, by role, for copies beside its results.

@@ -176,6 +176,11 @@ impl Targets {
         self.kinds.iter().filter_map(|kind| Some(kind.targets.first()?.get("job"))).collect()
     }
 
+    /// All exporters, read or not.
+    pub(super) fn exporters(&self) -> &Exporters {
+        &self.exporters
+    }
+
     /// The exporters of which one of the queries reads something.
     pub(super) fn read_by(&self, queries: &[&Query]) -> Exporters {
         let is_read = |which: Which| {

@@ -75,6 +75,16 @@ pub struct MonitoringSetup {
     pub rules: Vec<rules::Group>,
     /// The exporters that somebody reads.
     pub exporters: Exporters,
+    /// All that there are where somebody listens to all series.
+    pub all_exporters: Exporters,
+}
+
+impl MonitoringSetup {
+    /// The sensor of a run to whose series somebody listens: with the exporters that nobody reads.
+    #[must_use]
+    pub(super) fn whole(self) -> Self {
+        MonitoringSetup { exporters: self.all_exporters.clone(), ..self }
+    }
 }
 
 /// The plant's settings.

@@ -32,9 +32,10 @@ pub(super) struct Sensor {
     /// The wall clock at t = 0.
     epoch: UnixMillis,
     discovery: Discovery,
+    /// A pod's page.
     schema: Schema,
-    /// The same with all of its series, for who reads the page itself.
-    whole_page: Schema,
+    /// As much of it as Prometheus is given.
+    scraped: Schema,
     target: Target,
     kube_state_columns: Arc<[Labels]>,
     /// By target.
@@ -65,7 +66,7 @@ pub(super) enum Owner {
 }
 
 impl Sensor {
-    /// With `recorded`, everything is scraped and told, not only what is kept.
+    /// With `recorded`, everything is scraped and told, not only what is kept of it.
     pub(super) fn new(
         setup: MonitoringSetup,
         target: Target,
@@ -73,20 +74,19 @@ impl Sensor {
         recorded: bool,
         streams: &Streams,
     ) -> Self {
-        // Whatever nobody hears of need not even be read off the page.
-        let whole_page = setup.schema;
-        let schema = if recorded { whole_page.clone() } else { whole_page.kept(&setup.keep) };
+        // What nobody hears of need not even be read off the page.
+        let scraped = if recorded { setup.schema.clone() } else { setup.schema.kept(&setup.keep) };
         let mut prometheus = Prometheus::new(&setup.spec, epoch, setup.retention, setup.keep, streams);
         if recorded {
-            prometheus.keep_log();
+            prometheus.database_mut().keep_log();
         }
         Sensor {
             prometheus,
             rules: Rules::new(setup.rules, setup.spec.evaluation_duration.duration(), epoch, streams),
             epoch,
             discovery: setup.spec.discovery,
-            schema,
-            whole_page,
+            schema: setup.schema,
+            scraped,
             kube_state_columns: kube_state_metrics::columns(&target.namespace, &target.deployment).into(),
             target,
             owners: Vec::new(),
@@ -149,9 +149,9 @@ impl Sensor {
 
     /// The first sample of a family on an engine's own page, as it is now.
     pub(super) fn read_page(&self, engine: &EngineCore, family: &str) -> Option<f64> {
-        let column = self.whole_page.columns().iter().position(|labels| labels.get(METRIC_NAME) == family)?;
+        let column = self.schema.columns().iter().position(|labels| labels.get(METRIC_NAME) == family)?;
         let mut page = Vec::new();
-        self.whole_page.fill(engine.stats(), self.epoch, &mut page);
+        self.schema.fill(engine.stats(), self.epoch, &mut page);
         page.get(column).copied()
     }
 }
@@ -187,7 +187,7 @@ impl World<'_> {
     pub(super) fn discover_pod(&mut self, ordinal: u32) {
         let labels = self.pod_labels(ordinal);
         let sensor = &mut self.sensor;
-        let id = sensor.prometheus.discover(self.now, labels, sensor.schema.columns());
+        let id = sensor.prometheus.discover(self.now, labels, sensor.scraped.columns());
         self.follow_target(id, Owner::Pod(ordinal));
     }
 
@@ -195,7 +195,7 @@ impl World<'_> {
     pub(super) fn discover_old_pod(&mut self, ordinal: u32) {
         let labels = self.pod_labels(ordinal);
         let sensor = &mut self.sensor;
-        let id = sensor.prometheus.known_target(labels, sensor.schema.columns());
+        let id = sensor.prometheus.known_target(labels, sensor.scraped.columns());
         self.follow_target(id, Owner::Pod(ordinal));
     }
 
@@ -238,7 +238,7 @@ impl World<'_> {
 
     /// Hands on what was written to Prometheus' store since the last time.
     pub(super) fn tell_series(&mut self) {
-        for record in self.sensor.prometheus.take_log() {
+        for record in self.sensor.prometheus.database_mut().take_log() {
             self.recorder.series(&record);
         }
     }
@@ -251,8 +251,8 @@ impl World<'_> {
         }
         let owner = self.sensor.owners[target as usize];
         let shown = self.show(owner);
-        let Sensor { prometheus, faults, schema, kube_state_columns, page, .. } = &mut self.sensor;
-        let columns = if owner.is_pod() { schema.columns() } else { &*kube_state_columns };
+        let Sensor { prometheus, faults, scraped, kube_state_columns, page, .. } = &mut self.sensor;
+        let columns = if owner.is_pod() { scraped.columns() } else { &*kube_state_columns };
         let scrape = Scrape { id, labels: prometheus.labels(id), columns, is_pod: owner.is_pod() };
         let shown = faults.scrape(now, &scrape, shown);
         prometheus.scrape(id, now, shown.scraped());
@@ -292,7 +292,7 @@ impl World<'_> {
                     return Shown::Refused;
                 };
                 let mut page = std::mem::take(&mut sensor.page);
-                sensor.schema.fill(engine.stats(), sensor.epoch.at(slot.serving_since), &mut page);
+                sensor.scraped.fill(engine.stats(), sensor.epoch.at(slot.serving_since), &mut page);
                 Shown::Values(page)
             }
             Owner::Epp => Shown::Series(sensor.exporters.epp_page(&self.fleet, &self.ingress)),

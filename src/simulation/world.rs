@@ -59,6 +59,8 @@ impl<'a> World<'a> {
     pub fn new(setup: Setup, recorder: &'a mut dyn Recorder) -> Result<Self, Problem> {
         let streams = Streams::new(setup.seed);
         let serving = setup.serving;
+        let recorded = recorder.wants_series();
+        let monitoring = if recorded { setup.monitoring.whole() } else { setup.monitoring };
         let mut world = World {
             now: SimTime::ZERO,
             end: SimTime::ZERO + setup.duration,
@@ -69,15 +71,9 @@ impl<'a> World<'a> {
                 gateway: Gateway::new(serving.gateway),
                 router: Router::new(serving.router, streams.stream("router")),
                 delay: serving.request_path.input,
-                stats: setup.monitoring.exporters.read_ingress().then(Box::default),
+                stats: monitoring.exporters.read_ingress().then(Box::default),
             },
-            sensor: Sensor::new(
-                setup.monitoring,
-                setup.target.clone(),
-                setup.epoch,
-                recorder.wants_series(),
-                &streams,
-            ),
+            sensor: Sensor::new(monitoring, setup.target.clone(), setup.epoch, recorded, &streams),
             wva: setup.wva.map(|wva| Wva::new(wva, &streams)),
             control: ControlLoops::new(setup.autoscaling, setup.epoch, &streams),
             late_scales: Vec::new(),
