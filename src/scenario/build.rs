@@ -166,14 +166,6 @@ impl Scenario {
         })
     }
 
-    /// What a query of this world means beside its text.
-    pub(super) fn query_options(&self) -> QueryOptions {
-        QueryOptions {
-            release: self.monitoring.prometheus,
-            evaluation_interval: self.monitoring.evaluation_interval.duration(),
-        }
-    }
-
     /// The texts that the run was made from, by role, for copies beside its results.
     pub fn texts(&self) -> Vec<(&'static str, &Arc<SourceText>)> {
         let mut texts = vec![

@@ -20,14 +20,16 @@ impl Scenario {
             let locate = |key: &str, problem: Problem| {
                 self.locate_text(&format!("monitoring.fault.{index}.{key}"), problem)
             };
-            let fault = spec.compile(self.query_options()).map_err(|(key, problem)| locate(key, problem))?;
+            let fault = spec
+                .compile(self.monitoring.query_options())
+                .map_err(|(key, problem)| locate(key, problem))?;
             if let Some(text) = spec.target.as_ref().filter(|_| !targets.has_target_of(&fault)) {
                 let problem = Problem::text(text, (0, text.len()), "no target here can ever match this");
                 let problem = problem.help(format!("`job` is {} here", quoted(&targets.jobs())));
                 return Err(locate("target", problem));
             }
             if let Some(text) = &spec.series {
-                let query = Query::compile(text, self.query_options());
+                let query = Query::compile(text, self.monitoring.query_options());
                 let findings = query.and_then(|query| targets.check(&query));
                 warnings.extend(findings.map_err(|problem| locate("series", problem))?);
             }
