@@ -79,7 +79,8 @@ impl Interval {
         Some(self.high? - self.mean?)
     }
 
-    fn of(numbers: &[f64]) -> Interval {
+    /// Of these numbers.
+    pub(super) fn of(numbers: &[f64]) -> Interval {
         let n = numbers.len();
         if n == 0 {
             return Interval { n: 0, mean: None, low: None, high: None };

@@ -82,7 +82,7 @@ pub(super) fn score<W: Worlds + ?Sized>(
     stop: &Stop,
     listener: Option<&mut (dyn Recorder + Send)>,
 ) -> Result<Option<Summary>, RunError<W::Error>> {
-    let run = AssertUnwindSafe(|| {
+    let run = || {
         let mut scoring = worlds.scoring(settings)?;
         scoring.provenance.seed = seed;
         let mut score = Score::new(scoring);
@@ -91,13 +91,22 @@ pub(super) fn score<W: Worlds + ?Sized>(
             None => worlds.run(settings, seed, stop, &mut score)?,
         };
         Ok(ran.is_continue().then(|| score.finish()))
-    });
-    catch_unwind(run).map(|outcome| outcome.map_err(RunError::Input)).unwrap_or_else(|panic| {
-        let message = panic.downcast_ref::<String>().cloned();
-        let message = message.or_else(|| panic.downcast_ref::<&str>().map(|&text| text.to_owned()));
-        let message = message.unwrap_or_else(|| "a panic without a message".to_owned());
-        Err(RunError::Bug(Bug { settings: settings.to_vec(), seed, message }))
-    })
+    };
+    caught(run, |message| Bug { settings: settings.to_vec(), seed, message })
+}
+
+/// What `run` gives; a panic in it is the bug that `bug` makes of its message.
+pub(super) fn caught<T, E: std::error::Error>(
+    run: impl FnOnce() -> Result<T, E>,
+    bug: impl FnOnce(String) -> Bug,
+) -> Result<T, RunError<E>> {
+    catch_unwind(AssertUnwindSafe(run)).map(|outcome| outcome.map_err(RunError::Input)).unwrap_or_else(
+        |panic| {
+            let message = panic.downcast_ref::<String>().cloned();
+            let message = message.or_else(|| panic.downcast_ref::<&str>().map(|&text| text.to_owned()));
+            Err(RunError::Bug(bug(message.unwrap_or_else(|| "a panic without a message".to_owned()))))
+        },
+    )
 }
 
 /// Asks that no more runs begin, as Ctrl-C does, and that those that have begun are given up.

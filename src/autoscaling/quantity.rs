@@ -113,6 +113,9 @@ pub enum QuantityError {
     /// The suffix is none of Kubernetes'.
     #[error("has a suffix that Kubernetes does not know")]
     Suffix,
+    /// Its thousandths do not fit into `i64`.
+    #[error("is too large")]
+    TooLarge,
 }
 
 /// `resource.ParseQuantity(text)` and then `AsApproximateFloat64()`: how the HPA reads `behavior.*.tolerance`.
@@ -120,19 +123,61 @@ pub enum QuantityError {
 /// Accepts a sign, decimals, and a decimal (`n u m k M G T P E`), binary (`Ki` ... `Ei`) or exponent (`e-3`) suffix.
 /// Digits finer than 1e-9, which the real one rounds up to 1e-9, are kept.
 pub fn parse_float(text: &str) -> Result<f64, QuantityError> {
-    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
-    let number_end = unsigned.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(unsigned.len());
-    let (number, suffix) = unsigned.split_at(number_end);
-    let (whole, decimals) = number.split_once('.').unwrap_or((number, ""));
-    if number.is_empty() || number == "." || decimals.contains('.') {
-        return Err(QuantityError::Format);
-    }
-    let (factor, exponent) = suffix_value(suffix)?;
-    let unscaled = format!("{whole}{decimals}").parse::<f64>().map_err(|_| QuantityError::Format)? * factor;
-    let scale = exponent - decimals.len() as i32;
+    let Parts { negative, digits, factor, exponent } = Parts::of(text)?;
+    let unscaled = digits.parse::<f64>().map_err(|_| QuantityError::Format)? * factor as f64;
     // Go multiplies by a power of ten from a table of nearest floats, so this is two roundings there as well.
-    let value = if scale == 0 { unscaled } else { unscaled * power_of_ten(scale) };
-    Ok(if text.starts_with('-') { -value } else { value })
+    let value = if exponent == 0 { unscaled } else { unscaled * power_of_ten(exponent) };
+    Ok(if negative { -value } else { value })
+}
+
+/// `resource.ParseQuantity(text)` and then `MilliValue()`: how the HPA reads a target, which is above 0. Thousandths that are
+/// not whole are rounded up.
+pub fn parse_milli(text: &str) -> Result<MilliValue, QuantityError> {
+    let Parts { negative, digits, factor, exponent } = Parts::of(text)?;
+    let digits = digits.trim_start_matches('0');
+    if digits.is_empty() {
+        return Ok(MilliValue(0));
+    }
+    let unscaled: u128 = digits.parse().map_err(|_| QuantityError::TooLarge)?;
+    let unscaled = unscaled.checked_mul(u128::from(factor)).ok_or(QuantityError::TooLarge)?;
+    let thousandths = exponent + 3;
+    let power = 10_u128.checked_pow(thousandths.unsigned_abs());
+    let magnitude = if thousandths < 0 {
+        power.map_or(1, |power| unscaled.div_ceil(power))
+    } else {
+        power.and_then(|power| unscaled.checked_mul(power)).ok_or(QuantityError::TooLarge)?
+    };
+    let milli = i64::try_from(magnitude).map_err(|_| QuantityError::TooLarge)?;
+    Ok(MilliValue(if negative { -milli } else { milli }))
+}
+
+/// A quantity's text: `digits` times `factor` times 10^`exponent`.
+struct Parts {
+    negative: bool,
+    /// All digits, at least one, without the point.
+    digits: String,
+    /// What a binary suffix stands for.
+    factor: u64,
+    exponent: i32,
+}
+
+impl Parts {
+    fn of(text: &str) -> Result<Self, QuantityError> {
+        let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
+        let number_end = unsigned.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(unsigned.len());
+        let (number, suffix) = unsigned.split_at(number_end);
+        let (whole, decimals) = number.split_once('.').unwrap_or((number, ""));
+        if number.is_empty() || number == "." || decimals.contains('.') {
+            return Err(QuantityError::Format);
+        }
+        let (factor, exponent) = suffix_value(suffix)?;
+        Ok(Parts {
+            negative: text.starts_with('-'),
+            digits: format!("{whole}{decimals}"),
+            factor,
+            exponent: exponent - decimals.len() as i32,
+        })
+    }
 }
 
 /// The nearest float to 10^`exponent`.
@@ -141,7 +186,7 @@ fn power_of_ten(exponent: i32) -> f64 {
 }
 
 /// A suffix as a binary factor and a power of ten.
-fn suffix_value(suffix: &str) -> Result<(f64, i32), QuantityError> {
+fn suffix_value(suffix: &str) -> Result<(u64, i32), QuantityError> {
     const DECIMAL: [(&str, i32); 10] = [
         ("", 0),
         ("n", -9),
@@ -156,14 +201,14 @@ fn suffix_value(suffix: &str) -> Result<(f64, i32), QuantityError> {
     ];
     const BINARY: [(&str, i32); 6] = [("Ki", 10), ("Mi", 20), ("Gi", 30), ("Ti", 40), ("Pi", 50), ("Ei", 60)];
     if let Some((_, exponent)) = DECIMAL.iter().find(|(name, _)| *name == suffix) {
-        return Ok((1.0, *exponent));
+        return Ok((1, *exponent));
     }
     if let Some((_, bits)) = BINARY.iter().find(|(name, _)| *name == suffix) {
-        return Ok(((1_u64 << bits) as f64, 0));
+        return Ok((1 << bits, 0));
     }
     let exponent = suffix.strip_prefix(['e', 'E']).ok_or(QuantityError::Suffix)?;
     let exponent: i16 = exponent.parse().map_err(|_| QuantityError::Suffix)?;
-    Ok((1.0, i32::from(exponent)))
+    Ok((1, i32::from(exponent)))
 }
 
 #[cfg(test)]
@@ -221,5 +266,31 @@ mod tests {
         }
         assert_eq!(parse_float("5%"), Err(QuantityError::Suffix));
         assert_eq!(parse_float("1ee5"), Err(QuantityError::Suffix));
+    }
+
+    #[test]
+    fn targets_are_whole_thousandths_rounded_up() {
+        for (text, milli) in [
+            ("5", 5_000),
+            ("0.7", 700),
+            ("500m", 500),
+            ("0.0001", 1),
+            ("1.0001", 1_001),
+            ("1n", 1),
+            ("-0.0001", -1),
+            ("2Ki", 2_048_000),
+            ("1.5k", 1_500_000),
+            ("1e3", 1_000_000),
+            ("1e-30", 1),
+            ("0e999", 0),
+            ("000000000000000000000000000000000000000000000.5", 500),
+        ] {
+            assert_eq!(parse_milli(text), Ok(MilliValue(milli)), "{text}");
+        }
+        for text in ["1e16", "1E", "8Ei", "1e999", "99999999999999999999999999999999999999999999"] {
+            assert_eq!(parse_milli(text).ok(), None, "{text}");
+        }
+        assert_eq!(parse_milli("9223372036854775807m"), Ok(MilliValue(i64::MAX)));
+        assert_eq!(parse_milli("5x"), Err(QuantityError::Suffix));
     }
 }

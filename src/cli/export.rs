@@ -39,6 +39,7 @@ fn export_policy(options: &ExportOptions, policy: &str) -> Result<String, Failur
     scenario.setup(scenario.seed)?;
     let mut comments = vec![made_by(), format!("{}: {}", scenario.policy.name, scenario.policy.summary)];
     comments.push("Nothing was simulated for this export.".to_owned());
+    comments.extend(rules_to_apply(&scenario));
     Ok(scenario.policy.to_yaml(&comments)?)
 }
 
@@ -54,7 +55,29 @@ fn export_best(options: &ExportOptions, results: &Path) -> Result<String, Failur
     };
     let runner_up = ranking.runner_up().map(|second| &rows[second]);
     let scenario = simulated(results, best, &options.overrides)?;
-    Ok(scenario.policy.to_yaml(&findings(&scenario, best, runner_up, rows.len()))?)
+    let mut comments = findings(&scenario, best, runner_up, rows.len());
+    comments.extend(rules_to_apply(&scenario));
+    Ok(scenario.policy.to_yaml(&comments)?)
+}
+
+/// What to say, on the screen and in the comment, of recording rules: without them the queries of a policy that reads them
+/// find nothing.
+fn rules_to_apply(scenario: &Scenario) -> Vec<String> {
+    let mut lines = Vec::new();
+    if !scenario.policy.rule_groups.is_empty() {
+        let line = "The PrometheusRule below belongs to this policy: give it the labels that the Prometheus' ruleSelector wants.";
+        lines.push(line.to_owned());
+    }
+    if !scenario.monitoring.rule_group.is_empty() {
+        let groups: Vec<&str> =
+            scenario.monitoring.rule_group.iter().map(|group| group.name.as_str()).collect();
+        lines.push(format!(
+            "The experiment's recording rules are not part of this export: {}.",
+            groups.join(", ")
+        ));
+    }
+    lines.iter().for_each(|line| output::talk(&format!("warning: {line}")));
+    lines
 }
 
 /// A policy that misses the SLO is not recommended by silence.

@@ -3,6 +3,7 @@
 //! stdout is data, stderr is talk.
 
 mod assertions;
+mod compare;
 mod export;
 mod interrupt;
 mod moment;
@@ -110,6 +111,7 @@ pub fn run(cli: Cli) -> Result<ExitStatus, Failure> {
     match cli.command {
         Command::Simulate(options) => simulate::run(&options),
         Command::Sweep(options) => sweep::run(&options),
+        Command::Compare(options) => compare::run(&options),
         Command::Export(options) => export::run(&options),
         Command::Query(options) => query::run(&options),
     }

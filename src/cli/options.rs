@@ -26,6 +26,8 @@ pub enum Command {
     Simulate(SimulateOptions),
     /// Simulate every point of an experiment's `[sweep]` and rank the points.
     Sweep(SweepOptions),
+    /// Simulate several policies over the same requests, side by side.
+    Compare(CompareOptions),
     /// Write the ScaledObject of a policy, ready to apply.
     Export(ExportOptions),
     /// Ask the series of a recorded run anything in PromQL.
@@ -111,6 +113,33 @@ pub struct SimulateOptions {
     /// Do not write requests.csv.
     #[arg(long)]
     pub no_requests: bool,
+    /// Form of the answer.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// `dryscale compare`.
+#[derive(Args, Clone, Debug)]
+pub struct CompareOptions {
+    /// Policies: TOML, a ScaledObject YAML, `-` (stdin), shipped names, or `static:N`. Differences are against the first.
+    #[arg(required = true, value_name = "POLICY")]
+    pub policies: Vec<String>,
+    /// The world. Without --repetitions, an experiment of one repetition is run over 5 seeds.
+    #[command(flatten)]
+    pub world: WorldOptions,
+    /// Fail (exit 1) unless this holds for each policy's summary, such as `slo.attainment>=0.95`; repeatable.
+    #[arg(long = "assert", value_name = "EXPR")]
+    pub assertions: Vec<String>,
+    /// Folder for comparison.json and, in a folder a policy, what `simulate --out` writes.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Do not write requests.csv.
+    #[arg(long)]
+    pub no_requests: bool,
+    /// Leave out the optimum: the least that any policy could use, and the best timetable found. It takes about 15 more
+    /// runs.
+    #[arg(long)]
+    pub no_optimum: bool,
     /// Form of the answer.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,

@@ -130,7 +130,7 @@ fn warn_of_dead_selectors(query: &Query, header: &Header, recorded: &Recorded) {
             examples: &["pod", "instance"],
         })
         .collect();
-    match never_match::check(query, &world, header.metrics) {
+    match never_match::check(query, &world, &[], header.metrics) {
         Ok(warnings) => warnings.iter().for_each(|warning| output::talk(&format!("note: {warning}"))),
         Err(problem) => output::talk(&format!("note: {problem}")),
     }

@@ -8,10 +8,11 @@ use super::{ExitStatus, Failure, interrupt, output};
 use crate::analysis::{self, Answer, Bounds, ClassTargets, Timeline};
 use crate::monitoring::wal;
 use crate::report::{self, Folder, Screen};
-use crate::scenario::{Draft, Inputs, Rule, Scenario, SourceText};
+use crate::scenario::{Draft, Inputs, Scenario, SourceText};
 use crate::simulation::record::{
     DecisionRecord, PodRecord, Recorder, RequestRecord, RunTotals, ScaleRecord, TickRecord,
 };
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -30,7 +31,8 @@ pub(super) fn run(options: &SimulateOptions) -> Result<ExitStatus, Failure> {
     let assertions = assertions.and(&scenario.gate.assertions);
     assertions.check(scoring(&scenario)?)?;
     let seeds = analysis::seeds(scenario.seed, scenario.repetitions);
-    let mut listener = Listener { timeline: Timeline::new(), folder: folder(options, &scenario)? };
+    let folder = options.out.as_deref().map(|wanted| folder(wanted, &scenario, !options.no_requests));
+    let mut listener = Listener { timeline: Timeline::new(), folder: folder.transpose()? };
     let stop = interrupt::on_ctrl_c();
     let answer = in_pool(options.world.world.threads, || {
         analysis::repeat(&worlds, &[], &seeds, &stop, Some(&mut listener))
@@ -81,8 +83,8 @@ fn bar_of(scenario: &Scenario) -> Bar {
     Bar::new(scenario.duration.as_millis(), "simulating {wide_bar} {percent} %")
 }
 
-fn folder(options: &SimulateOptions, scenario: &Scenario) -> Result<Option<Folder>, Failure> {
-    let Some(wanted) = &options.out else { return Ok(None) };
+/// Begins the folder `wanted` of a run.
+pub(super) fn folder(wanted: &Path, scenario: &Scenario, requests: bool) -> Result<Folder, Failure> {
     let classes = scenario.classes()?.into_iter().map(|class| class.name).collect();
     let names = report::Names { sources: scenario.sources()?, classes };
     let input = |(role, source): (&str, &Arc<SourceText>)| report::Input {
@@ -91,8 +93,7 @@ fn folder(options: &SimulateOptions, scenario: &Scenario) -> Result<Option<Folde
         bytes: source.text().as_bytes().to_vec(),
     };
     let inputs: Vec<report::Input> = scenario.texts().into_iter().map(input).collect();
-    let folder = Folder::create(wanted, &inputs, names, !options.no_requests, &scenario.series_header()?);
-    folder.map(Some).map_err(Failure::Problem)
+    Folder::create(wanted, &inputs, names, requests, &scenario.series_header()?).map_err(Failure::Problem)
 }
 
 fn screen(
@@ -102,18 +103,16 @@ fn screen(
     policy: Option<&str>,
 ) -> Result<String, Failure> {
     let classes: Vec<ClassTargets> = scoring(scenario)?.classes;
-    let bounds = match &scenario.policy.rule {
-        Rule::Static(replicas) => Bounds { min: *replicas, max: *replicas },
-        Rule::ScaledObject(spec) => Bounds { min: spec.min_replicas(), max: spec.hpa_max_replicas() },
-    };
+    let (min, max) = scenario.policy.rule.range();
+    let bounds = Bounds { min, max };
     let title =
         [scenario.policy.name.clone(), scenario.model_title(), format!("vLLM {}", scenario.release.name())];
     let next = [
         ("what instead", "dryscale sweep thresholds".to_owned()),
         ("take it home", format!("dryscale export --policy {}", policy.unwrap_or_default())),
     ];
-    // A fixed fleet has nothing to export, and a policy from stdin or inside an experiment no name to export it by.
-    let exported = policy.is_some_and(|name| name != "-") && !matches!(scenario.policy.rule, Rule::Static(_));
+    // Only a ScaledObject can be exported, and a policy from stdin or inside an experiment has no name to export it by.
+    let exported = policy.is_some_and(|name| name != "-") && scenario.policy.scaled_object().is_some();
     let next = if exported { &next[..] } else { &next[..1] };
     let screen = Screen {
         title: &title,

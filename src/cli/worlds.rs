@@ -2,11 +2,11 @@
 
 use super::Failure;
 use super::options::WorldOptions;
-use crate::analysis::{self, Bug, ClassTargets, RunError, Scoring, Stop, SweepError, Worlds};
-use crate::scenario::{self, Draft, InputError, Scenario};
-use crate::simulation::World;
+use crate::analysis::{self, Bounded, Bug, ClassTargets, RunError, Scoring, Stop, SweepError, Worlds};
+use crate::scenario::{self, Demand, Draft, InputError, Scenario};
 use crate::simulation::record::Recorder;
 use crate::simulation::summary::Provenance;
+use crate::simulation::{Autoscaling, Schedule, Setup, World};
 use crate::units::SimTime;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -21,13 +21,21 @@ const SCENARIOS_MAX: usize = 256;
 /// Runs the worlds of one draft.
 pub(super) struct DraftWorlds {
     draft: Draft,
+    /// What answers call the policy, where its own name will not do.
+    name: Option<String>,
     listener: Option<Box<Listener>>,
     scenarios: Mutex<BTreeMap<String, Arc<Scenario>>>,
 }
 
 impl DraftWorlds {
     pub(super) fn new(draft: Draft) -> Self {
-        DraftWorlds { draft, listener: None, scenarios: Mutex::default() }
+        DraftWorlds { draft, name: None, listener: None, scenarios: Mutex::default() }
+    }
+
+    /// Lets answers call the policy `name`.
+    pub(super) fn called(mut self, name: &str) -> Self {
+        self.name = Some(name.to_owned());
+        self
     }
 
     /// Lets `listener` hear how far a run is.
@@ -51,6 +59,24 @@ impl DraftWorlds {
         }
         scenarios.insert(key, Arc::clone(&scenario));
         Ok(scenario)
+    }
+
+    fn simulate(
+        &self,
+        scenario: &Scenario,
+        setup: Setup,
+        stop: &Stop,
+        recorder: &mut dyn Recorder,
+    ) -> Result<ControlFlow<()>, InputError> {
+        let mut progress = |now: SimTime| {
+            if let Some(listener) = &self.listener {
+                listener(now);
+            }
+            if stop.asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        World::new(setup, recorder)
+            .and_then(|world| world.run(&mut progress))
+            .map_err(|problem| scenario.locate_workload(problem))
     }
 }
 
@@ -99,7 +125,11 @@ impl Worlds for DraftWorlds {
     type Error = InputError;
 
     fn scoring(&self, settings: &[analysis::Setting]) -> Result<Scoring, InputError> {
-        scoring(&*self.scenario(settings)?)
+        let mut scoring = scoring(&*self.scenario(settings)?)?;
+        if let Some(name) = &self.name {
+            scoring.policy.clone_from(name);
+        }
+        Ok(scoring)
     }
 
     fn run(
@@ -110,15 +140,29 @@ impl Worlds for DraftWorlds {
         recorder: &mut dyn Recorder,
     ) -> Result<ControlFlow<()>, InputError> {
         let scenario = self.scenario(settings)?;
-        let mut progress = |now: SimTime| {
-            if let Some(listener) = &self.listener {
-                listener(now);
-            }
-            if stop.asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        };
-        World::new(scenario.setup(seed)?, recorder)
-            .and_then(|world| world.run(&mut progress))
-            .map_err(|problem| scenario.locate_workload(problem))
+        self.simulate(&scenario, scenario.setup(seed)?, stop, recorder)
+    }
+}
+
+impl Bounded for DraftWorlds {
+    fn demand(&self, seed: u64) -> Result<Demand, InputError> {
+        self.scenario(&[])?.demand(seed)
+    }
+
+    fn run_schedule(
+        &self,
+        schedule: &Schedule,
+        seed: u64,
+        stop: &Stop,
+        recorder: &mut dyn Recorder,
+    ) -> Result<ControlFlow<()>, InputError> {
+        let scenario = self.scenario(&[])?;
+        let mut setup = scenario.setup(seed)?;
+        if let Some(first) = schedule.steps().first() {
+            setup.serving.initial_replicas = first.replicas;
+        }
+        setup.autoscaling = Autoscaling::Schedule(schedule.clone());
+        self.simulate(&scenario, setup, stop, recorder)
     }
 }
 

@@ -167,22 +167,29 @@ impl Serialize for Camel<'_> {
 }
 
 /// Keys with texts, each text quoted, or a block where it has line breaks.
-struct Texts<'a>(&'a IndexMap<String, String>);
+pub(super) struct Texts<'a>(pub(super) &'a IndexMap<String, String>);
 
 impl Serialize for Texts<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.0.len()))?;
         for (key, text) in self.0 {
-            if is_block(text) {
-                map.serialize_entry(key, &LitStr(text))?;
-            } else if text.chars().all(|c| (' '..='~').contains(&c) || c.is_alphanumeric()) {
-                map.serialize_entry(key, &SingleQuoted(text))?;
-            } else {
-                // Only double quotes have escapes.
-                map.serialize_entry(key, &DoubleQuoted(text))?;
-            }
+            Texts::entry(&mut map, key, text)?;
         }
         map.end()
+    }
+}
+
+impl Texts<'_> {
+    /// Writes one key with its text.
+    pub(super) fn entry<M: SerializeMap>(map: &mut M, key: &str, text: &str) -> Result<(), M::Error> {
+        if is_block(text) {
+            map.serialize_entry(key, &LitStr(text))
+        } else if text.chars().all(|c| (' '..='~').contains(&c) || c.is_alphanumeric()) {
+            map.serialize_entry(key, &SingleQuoted(text))
+        } else {
+            // Only double quotes have escapes.
+            map.serialize_entry(key, &DoubleQuoted(text))
+        }
     }
 }
 

@@ -15,10 +15,13 @@ pub struct DeploymentStatus {
 }
 
 /// The families, in the order of [`page`].
-const FAMILIES: [&str; 3] = [
+const FAMILIES: [&str; 6] = [
     "kube_deployment_spec_replicas",
     "kube_deployment_status_replicas",
     "kube_deployment_status_replicas_ready",
+    "kube_deployment_status_replicas_available",
+    "kube_deployment_status_replicas_unavailable",
+    "kube_deployment_status_replicas_updated",
 ];
 
 /// The series about one Deployment, without the target's labels.
@@ -42,8 +45,14 @@ pub fn target_labels() -> Labels {
 }
 
 /// The values, in the order of [`columns`].
-pub fn page(status: DeploymentStatus) -> [f64; 3] {
-    [status.spec_replicas, status.status_replicas, status.ready_replicas]
+///
+/// Without `minReadySeconds` a ready pod is available, and what its ReplicaSet should have beyond that is unavailable
+/// (Kubernetes `pkg/controller/deployment/sync.go`, `calculateStatus`). Without a rollout every pod is of the latest
+/// template.
+pub fn page(status: DeploymentStatus) -> [f64; 6] {
+    let DeploymentStatus { spec_replicas: spec, status_replicas, ready_replicas: ready } = status;
+    let unavailable = (spec - ready.min(spec)).max(Replicas::ZERO);
+    [spec, status_replicas, ready, ready, unavailable, status_replicas]
         .map(|replicas| f64::from(replicas.get()))
 }
 
@@ -66,6 +75,6 @@ mod tests {
                 .iter()
                 .all(|labels| labels.get("deployment") == "llama" && labels.get("namespace") == "llm")
         );
-        assert_eq!(page(status), [3.0, 2.0, 1.0]);
+        assert_eq!(page(status), [3.0, 2.0, 1.0, 1.0, 2.0, 2.0]);
     }
 }

@@ -9,6 +9,23 @@ pub const METRIC_NAME: &str = "__name__";
 /// The label that holds a classic histogram bucket's upper bound.
 pub const BUCKET_LABEL: &str = "le";
 
+/// A bound as the Prometheus client for Python writes it (`prometheus_client/utils.py`, `floatToGoString`), which is
+/// what Prometheus 3 makes of it too: `1.0`, `0.005`, `1e+06`, `+Inf`.
+pub(super) fn bucket_bound(bound: f64) -> String {
+    if bound.is_infinite() {
+        return "+Inf".to_owned();
+    }
+    if bound < 1e6 {
+        return format!("{bound:?}");
+    }
+    // Rust writes 1e6 where Go writes 1e+06.
+    let text = format!("{bound:e}");
+    match text.split_once('e') {
+        Some((mantissa, exponent)) => format!("{mantissa}e+{exponent:0>2}"),
+        None => text,
+    }
+}
+
 /// One label.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Label {
@@ -159,6 +176,15 @@ mod tests {
         let target = Labels::new([("job", "kube-state-metrics"), ("namespace", "monitoring")]);
         let both = series.over(&target);
         assert_eq!((both.get("namespace"), both.get("job")), ("prod", "kube-state-metrics"));
+    }
+
+    #[test]
+    fn bounds_are_written_as_the_client_writes_them() {
+        let texts = [0.001, 0.3, 1.0, 7680.0, 100_000.0, 1e6, 2e6, 5e6, 1e7, f64::INFINITY].map(bucket_bound);
+        assert_eq!(
+            texts,
+            ["0.001", "0.3", "1.0", "7680.0", "100000.0", "1e+06", "2e+06", "5e+06", "1e+07", "+Inf"]
+        );
     }
 
     #[test]

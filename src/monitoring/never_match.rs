@@ -23,7 +23,7 @@ pub struct Exposed<'a> {
     pub columns: &'a [Labels],
     /// The labels of some of the targets that can be.
     pub targets: Vec<Labels>,
-    /// Labels of which `targets` hold examples only, such as `pod`; of every other label they hold all values.
+    /// Labels of which `columns` and `targets` hold examples only, such as `pod`; of every other label they hold all values.
     pub examples: &'a [&'a str],
 }
 
@@ -43,16 +43,23 @@ pub fn example_pod_names(deployment: &str) -> Vec<String> {
     (0..EXAMPLES).map(name).map(|name| name.chars().take(63).collect()).collect()
 }
 
-/// Judges every selector of `query` by what `world` can ever expose; `release` is whose metrics the pods have.
+/// Judges every selector of `query` by what `world` can ever expose; `recorded` are the names that recording rules give, with
+/// labels that only a run can tell; `release` is whose metrics the pods have.
 ///
 /// The answer is what should be warned of.
 ///
 /// # Errors
 /// A selector on a metric that exists here and that no series can match, at the matcher that excludes them all.
-pub fn check(query: &Query, world: &[Exposed<'_>], release: MetricsRelease) -> Result<Vec<String>, Problem> {
+pub fn check(
+    query: &Query,
+    world: &[Exposed<'_>],
+    recorded: &[&str],
+    release: MetricsRelease,
+) -> Result<Vec<String>, Problem> {
     let mut warnings = Vec::new();
     let own: Vec<Labels> = OWN_SERIES.iter().map(|name| Labels::metric(name)).collect();
-    for read in query.reads() {
+    let is_recorded = |read: &Read| recorded.iter().any(|record| is_called(read, record));
+    for read in query.reads().iter().filter(|read| !is_recorded(read)) {
         let candidates = candidates(read, world, &own);
         if candidates.is_empty() {
             let warning = without_metric(read, world, release);
@@ -66,6 +73,17 @@ pub fn check(query: &Query, world: &[Exposed<'_>], release: MetricsRelease) -> R
     Ok(warnings)
 }
 
+/// Whether `query` may read any series of these targets. Labels of which only examples are known do not count against it.
+pub fn reads(query: &Query, exposed: &Exposed<'_>) -> bool {
+    let own: Vec<Labels> = OWN_SERIES.iter().map(|name| Labels::metric(name)).collect();
+    let world = std::slice::from_ref(exposed);
+    query.reads().iter().any(|read| {
+        some_series(&candidates(read, world, &own), read, |matcher| {
+            !exposed.examples.contains(&matcher.name.as_str())
+        })
+    })
+}
+
 /// A series that is right in name, with the targets that expose it.
 struct Candidate<'w> {
     column: &'w Labels,
@@ -73,10 +91,7 @@ struct Candidate<'w> {
 }
 
 fn candidates<'w>(read: &Read, world: &'w [Exposed<'w>], own: &'w [Labels]) -> Vec<Candidate<'w>> {
-    let named = |column: &&Labels| {
-        let mut names = read.matchers.iter().filter(|matcher| matcher.name == METRIC_NAME);
-        names.all(|matcher| matcher.matches(column.get(METRIC_NAME)))
-    };
+    let named = |column: &&Labels| is_called(read, column.get(METRIC_NAME));
     world
         .iter()
         .flat_map(|world| {
@@ -84,6 +99,12 @@ fn candidates<'w>(read: &Read, world: &'w [Exposed<'w>], own: &'w [Labels]) -> V
             columns.map(move |column| Candidate { column, world })
         })
         .collect()
+}
+
+/// Whether `read` selects a metric of this name.
+fn is_called(read: &Read, metric: &str) -> bool {
+    let mut names = read.matchers.iter().filter(|matcher| matcher.name == METRIC_NAME);
+    names.all(|matcher| matcher.matches(metric))
 }
 
 /// Whether any series of any target passes those matchers of `read` that `counts`.
@@ -142,7 +163,7 @@ fn values_of<'w>(label: &str, candidates: &[Candidate<'w>]) -> (Vec<&'w str>, bo
         let of_targets = candidate.world.targets.iter().map(|target| target.get(label));
         let all = std::iter::once(own).chain(of_targets.filter(|_| own.is_empty()));
         for value in all.filter(|value| !value.is_empty()) {
-            is_example |= own.is_empty() && candidate.world.examples.contains(&label);
+            is_example |= candidate.world.examples.contains(&label);
             if !values.contains(&value) {
                 values.push(value);
             }
@@ -215,7 +236,7 @@ mod tests {
             Exposed { columns: &kube, targets: vec![kube_state_metrics::target_labels()], examples: &[] },
         ];
         let query = Query::compile(text, QueryOptions::default()).expect("it compiles");
-        check(&query, &world, MetricsRelease::default())
+        check(&query, &world, &["epp:saturation"], MetricsRelease::default())
     }
 
     #[test]
@@ -231,6 +252,7 @@ mod tests {
             r#"up{job="llama"} + on() up{job="kube-state-metrics"}"#,
             r#"{__name__=~"vllm:.*", engine="0"}"#,
             "vector(1)",
+            r#"max(epp:saturation{whatever="it has"})"#,
         ] {
             assert_eq!(judged(text), Ok(Vec::new()), "{text}");
         }

@@ -14,12 +14,12 @@
 //! - When a loop stops, markers for everything, `up` included, are written at the time of the scrape that would have been
 //!   next, but only after one more interval and a tenth: a live query sees the series for about 2.1 intervals.
 
+use super::exposition::{Exposition, Stamp};
 use super::keep::Keep;
 use super::labels::Labels;
 use super::series::{ABSENT, Database, GroupId, Retention, STALE, is_absent};
 use super::settings::MonitoringSpec;
-use super::wal::Record;
-use crate::random::{NamedStream, Streams};
+use crate::random::Streams;
 use crate::units::{SimDuration, SimTime, UnixMillis};
 use std::sync::Arc;
 
@@ -35,6 +35,8 @@ pub struct TargetId(pub u32);
 pub enum Scraped<'a> {
     /// A page: one value a column of the target, [`ABSENT`] where the page lacks the series.
     Page(&'a [f64]),
+    /// The page of an exporter, whose series come and go.
+    Series(&'a [(Labels, f64)]),
     /// Connection refused, as from a pod whose engine is not up.
     Refused,
 }
@@ -49,7 +51,9 @@ pub struct Prometheus {
     discovery_interval: SimDuration,
     /// Phase of discovery's ticker.
     sender_phase: SimDuration,
-    offsets: NamedStream,
+    streams: Streams,
+    /// Targets that are no exporters: the offset of each is drawn by its number.
+    numbered: u64,
     targets: Vec<Target>,
     /// Kept for its allocation.
     row: Vec<f64>,
@@ -57,6 +61,7 @@ pub struct Prometheus {
 
 #[derive(Clone, Debug)]
 struct Target {
+    labels: Labels,
     group: GroupId,
     next: SimTime,
     /// The loop has stopped, or will at this instant.
@@ -64,6 +69,8 @@ struct Target {
     last: Option<SimTime>,
     /// By column of the page: whether the last scrape had the series.
     present: Vec<bool>,
+    /// The series of an exporter.
+    exposition: Exposition,
     ended: bool,
 }
 
@@ -86,7 +93,8 @@ impl Prometheus {
             scrape_duration: spec.scrape_duration.duration(),
             discovery_interval,
             sender_phase: SimDuration::from_ps(phase),
-            offsets: streams.named("prometheus/scrape-offset"),
+            streams: *streams,
+            numbered: 0,
             targets: Vec::new(),
             row: Vec::new(),
         }
@@ -97,42 +105,62 @@ impl Prometheus {
         &self.database
     }
 
-    /// From now on logs all that is scraped, for [`Prometheus::take_log`].
-    pub fn keep_log(&mut self) {
-        self.database.keep_log();
-    }
-
-    /// What was scraped since the log was last taken.
-    pub fn take_log(&mut self) -> Vec<Record> {
-        self.database.take_log()
+    /// The samples, for whoever adds others than those of scrapes.
+    pub fn database_mut(&mut self) -> &mut Database {
+        &mut self.database
     }
 
     /// A target appeared at `now`; `columns` are the series of its page, without the target's labels. The first scrape
     /// comes after discovery's next tick, at the target's offset.
     pub fn discover(&mut self, now: SimTime, labels: Labels, columns: &[Labels]) -> TargetId {
-        let start = self.heard_of(now);
-        self.open(start, labels, columns)
+        let (start, offset) = (self.heard_of(now), self.next_offset());
+        self.open(start, offset, labels, columns)
     }
 
     /// A target that Prometheus has scraped since before the run, but of which nothing is stored.
     pub fn known_target(&mut self, labels: Labels, columns: &[Labels]) -> TargetId {
-        self.open(SimTime::ZERO, labels, columns)
+        let offset = self.next_offset();
+        self.open(SimTime::ZERO, offset, labels, columns)
     }
 
-    fn open(&mut self, start: SimTime, labels: Labels, columns: &[Labels]) -> TargetId {
+    /// An exporter called `name` appeared at `now`. Its page is [`Scraped::Series`]; whether it is there changes nothing
+    /// for the other targets.
+    pub fn discover_exporter(&mut self, now: SimTime, name: &str, labels: Labels) -> TargetId {
+        let (start, offset) = (self.heard_of(now), self.offset_of(name));
+        self.open(start, offset, labels, &[])
+    }
+
+    /// An exporter that Prometheus has scraped since before the run.
+    pub fn known_exporter(&mut self, name: &str, labels: Labels) -> TargetId {
+        let offset = self.offset_of(name);
+        self.open(SimTime::ZERO, offset, labels, &[])
+    }
+
+    fn next_offset(&mut self) -> SimDuration {
+        let mut draws = self.streams.named("prometheus/scrape-offset").at(self.numbered);
+        self.numbered += 1;
+        // Timestamps are milliseconds: so is the offset, or the distance of samples would vary by one.
+        SimDuration::from_millis(draws.below(self.interval.as_millis()))
+    }
+
+    fn offset_of(&self, exporter: &str) -> SimDuration {
+        let mut draws = self.streams.stream(&format!("prometheus/scrape-offset/{exporter}"));
+        SimDuration::from_millis(draws.below(self.interval.as_millis()))
+    }
+
+    fn open(&mut self, start: SimTime, offset: SimDuration, labels: Labels, columns: &[Labels]) -> TargetId {
         let id = TargetId(self.targets.len() as u32);
         let own = OWN_SERIES.iter().map(|name| Labels::metric(name));
         let all: Arc<[Labels]> = own.chain(columns.iter().cloned()).collect();
-        let group = self.database.open(labels, all);
-        // Timestamps are milliseconds: so is the offset, or the distance of samples would vary by one.
-        let offset =
-            SimDuration::from_millis(self.offsets.at(u64::from(id.0)).below(self.interval.as_millis()));
+        let group = self.database.open(labels.clone(), all);
         self.targets.push(Target {
+            labels,
             group,
             next: next_tick(start, self.interval, offset),
             stops: None,
             last: None,
             present: vec![false; columns.len()],
+            exposition: Exposition::new(1),
             ended: false,
         });
         id
@@ -156,6 +184,7 @@ impl Prometheus {
     pub fn scrape(&mut self, id: TargetId, now: SimTime, scraped: Scraped<'_>) {
         let target = &mut self.targets[id.0 as usize];
         debug_assert_eq!(target.next, now);
+        let stamp = Stamp { taken: self.epoch.at(now), visible_from: now + self.scrape_duration };
         self.row.clear();
         match scraped {
             Scraped::Page(page) => {
@@ -168,13 +197,19 @@ impl Prometheus {
                     *present = !is_absent(*value);
                 }
             }
+            Scraped::Series(series) => {
+                self.row.extend([1.0, self.scrape_duration.as_secs_f64(), series.len() as f64]);
+                let samples = series.iter().cloned();
+                target.exposition.append(&mut self.database, 0, &target.labels, stamp, samples);
+            }
             Scraped::Refused => {
                 self.row.extend([0.0, self.scrape_duration.as_secs_f64(), 0.0]);
                 self.row.extend(target.present.iter().map(|present| if *present { STALE } else { ABSENT }));
                 target.present.fill(false);
+                target.exposition.end_all(&mut self.database, 0, stamp);
             }
         }
-        self.database.append(target.group, self.epoch.at(now), now + self.scrape_duration, &self.row);
+        self.database.append(target.group, stamp.taken, stamp.visible_from, &self.row);
         target.last = Some(now);
         target.next = now + self.interval;
         self.end_if_stopped(id);
@@ -204,19 +239,16 @@ impl Prometheus {
             let tenth = SimDuration::from_ps(self.interval.as_ps() / 10);
             let next = last + self.interval;
             let seen = next.checked_add(self.interval).and_then(|then| then.checked_add(tenth));
-            self.database.append(
-                target.group,
-                self.epoch.at(next),
-                seen.unwrap_or(SimTime::NEVER),
-                &self.row,
-            );
+            let stamp = Stamp { taken: self.epoch.at(next), visible_from: seen.unwrap_or(SimTime::NEVER) };
+            self.database.append(target.group, stamp.taken, stamp.visible_from, &self.row);
+            target.exposition.end_all(&mut self.database, 0, stamp);
         }
         self.database.end(target.group);
     }
 }
 
 /// The first instant at or after `from` that is `phase` past a multiple of `period`.
-fn next_tick(from: SimTime, period: SimDuration, phase: SimDuration) -> SimTime {
+pub(super) fn next_tick(from: SimTime, period: SimDuration, phase: SimDuration) -> SimTime {
     let zero = SimTime::ZERO + phase;
     if from <= zero {
         return zero;

@@ -177,6 +177,12 @@ impl Database {
         self.ended.push(id);
     }
 
+    /// Takes back [`Database::end`]: the target goes on. False for a group that was dropped meanwhile.
+    pub fn revive(&mut self, id: GroupId) -> bool {
+        self.ended.retain(|ended| *ended != id);
+        self.group(id).is_some()
+    }
+
     /// The groups that are kept, in order of opening.
     pub fn groups(&self) -> impl Iterator<Item = (GroupId, &Group)> {
         self.groups_from(0)

@@ -1,6 +1,8 @@
 //! `[monitoring]`: the Prometheus that watches the service.
 
+use super::dcgm::DcgmSpec;
 use super::promql::Release;
+use super::rules::{self, RuleGroupSpec};
 use crate::problem::Problem;
 use crate::random::distribution::Seconds;
 use crate::units::SimDuration;
@@ -20,8 +22,12 @@ pub struct MonitoringSpec {
     pub scrape_timeout: Seconds,
     /// How long a scrape of `/metrics` takes: its samples can be seen when it has finished. 20 ms when left out (assumed).
     pub scrape_duration: Seconds,
-    /// `evaluation_interval`, the step of a subquery that names none; 30 s when left out, as the Prometheus Operator sets it.
+    /// `evaluation_interval`: of rule groups that name none, and the step of a subquery that names none; 30 s when left out,
+    /// as the Prometheus Operator sets it.
     pub evaluation_interval: Seconds,
+    /// How long Prometheus takes for one recording rule: its samples can be seen so long after the rule began. 5 ms when left
+    /// out (assumed).
+    pub evaluation_duration: Seconds,
     /// How targets are found.
     pub discovery: Discovery,
     /// How often service discovery sends what it found; 5 s when left out (Prometheus `discovery/manager.go`). So a new
@@ -32,6 +38,10 @@ pub struct MonitoringSpec {
     pub query_latency: Seconds,
     /// The vLLM release whose metric names are exposed, where it is not the engine's own.
     pub metrics_version: Option<String>,
+    /// `[[monitoring.rule_group]]`: recording rules, beside those that the policy brings.
+    pub rule_group: Vec<RuleGroupSpec>,
+    /// `[monitoring.dcgm]`: the exporter of the GPUs.
+    pub dcgm: DcgmSpec,
 }
 
 /// When a terminating pod leaves service discovery.
@@ -53,10 +63,13 @@ impl Default for MonitoringSpec {
             scrape_timeout: Seconds(SimDuration::from_secs(10)),
             scrape_duration: Seconds(SimDuration::from_millis(20)),
             evaluation_interval: Seconds(SimDuration::from_secs(30)),
+            evaluation_duration: Seconds(SimDuration::from_millis(5)),
             discovery: Discovery::default(),
             discovery_interval: Seconds(SimDuration::from_secs(5)),
             query_latency: Seconds(SimDuration::from_millis(50)),
             metrics_version: None,
+            rule_group: Vec::new(),
+            dcgm: DcgmSpec::default(),
         }
     }
 }
@@ -94,7 +107,16 @@ impl MonitoringSpec {
                 return Err(Problem::key(key, "the interval is below a millisecond").help("such as \"5s\""));
             }
         }
-        Ok(())
+        self.check_rules(&self.rule_group).map_err(|problem| problem.under("rule_group"))?;
+        self.dcgm.check().map_err(|problem| problem.under("dcgm"))
+    }
+
+    /// Refuses rule groups that this Prometheus would not load, with keys relative to their list.
+    ///
+    /// # Errors
+    /// As [`rules::check`].
+    pub fn check_rules(&self, groups: &[RuleGroupSpec]) -> Result<(), Problem> {
+        rules::check(groups, self.evaluation_interval.duration(), self.evaluation_duration.duration())
     }
 
     /// `scrape_timeout`, which Prometheus bounds by the interval.
@@ -115,6 +137,8 @@ mod tests {
             ("scrape_duration = '11s'", "scrape_duration"),
             ("scrape_interval = '1s'\nscrape_duration = '2s'", "scrape_duration"),
             ("discovery_interval = 0", "discovery_interval"),
+            ("[dcgm]\nsample_period = 0", "dcgm.sample_period"),
+            ("[[rule_group]]\nname = ''\nrules = []", "rule_group.0.name"),
         ] {
             let spec: MonitoringSpec = toml::from_str(text).expect(text);
             assert!(spec.check().expect_err(text).to_string().starts_with(key), "{text}");

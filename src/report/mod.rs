@@ -3,6 +3,7 @@
 //! The wing reads records, summaries and what `analysis` made of them. It prints nothing: it returns text, or writes to
 //! what it is given.
 
+mod comparison;
 mod csv;
 mod duration;
 mod estimate;
@@ -18,6 +19,7 @@ mod table;
 mod wrap;
 
 pub use self::csv::{Names, PodsCsv, RequestsCsv, TimelineCsv};
+pub use comparison::{comparison_json, comparison_text};
 pub use duration::{compact, humane, spoken};
 pub use folder::{Folder, Input, SERIES};
 pub use json::{DecisionsJsonl, summary_json, sweep_json};

@@ -6,7 +6,8 @@ use super::wrap::{words, wrap};
 use crate::analysis::{Answer, Plan, PointResult, Ranking, Setting, Swept};
 use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 
-const WIDTH: usize = 100;
+/// Columns of a table, and of the text below it.
+pub(super) const WIDTH: usize = 100;
 const VALUE_WIDTH_MAX: usize = 28;
 const COST: &str = "cost";
 
@@ -42,20 +43,21 @@ pub fn table(plan: &Plan, swept: &Swept, ranking: &Ranking, currency: &str) -> S
 }
 
 /// A column of the table; `right` aligned for numbers.
-struct Column {
-    name: String,
-    cells: Vec<String>,
-    right: bool,
+pub(super) struct Column {
+    pub(super) name: String,
+    pub(super) cells: Vec<String>,
+    pub(super) right: bool,
 }
 
 impl Column {
-    fn width(&self) -> usize {
+    pub(super) fn width(&self) -> usize {
         // A blank on either side, and one between columns.
         3 + self.cells.iter().chain([&self.name]).map(|text| text.chars().count()).max().unwrap_or(0)
     }
 }
 
-fn draw(columns: &[Column]) -> String {
+/// The columns as a table, a rule below their names.
+pub(super) fn draw(columns: &[Column]) -> String {
     let mut table = Table::new();
     let rule = LineStyle::none().fill('─').junction('─');
     table.load_style(TableStyle::new().header_separator(rule));

@@ -1,29 +1,22 @@
 //! From a checked scenario to a world that can run.
 
+use super::autoscalers::Autoscalers;
 use super::experiment::Bill;
 use super::input_error::InputError;
-use super::policy::Rule;
+use super::rule::Rule;
+use super::sensor::Targets;
 use super::source_text::SourceText;
 use super::world::Scenario;
-use crate::autoscaling::keda::{Annotations, KedaOperator, PrometheusTrigger, ScaledObjectSpec, validate};
-use crate::monitoring::kube_state_metrics;
-use crate::monitoring::never_match::{self, Exposed};
-use crate::monitoring::promql::{Query, QueryOptions, Read};
+use crate::monitoring::promql::{Query, QueryOptions};
 use crate::monitoring::series::Retention;
 use crate::monitoring::vllm_metrics::{MetricsRelease, Schema};
 use crate::monitoring::{Keep, wal};
-use crate::problem::Problem;
 use crate::serving::engine::{EngineTiming, Stats};
-use crate::serving::nodes::Nodes;
-use crate::simulation::{
-    Autoscaling, EngineSetup, KedaSetup, MonitoringSetup, RequestPath, ServingSetup, Setup, Target,
-};
-use crate::units::{Replicas, SimDuration, SimTime};
+use crate::serving::gateway::{GatewaySpec, WhenNoneReady};
+use crate::simulation::{EngineSetup, MonitoringSetup, RequestPath, ServingSetup, Setup, Target};
+use crate::units::SimDuration;
 use crate::workload::Class;
 use std::sync::Arc;
-
-/// The metadata key of a trigger's query.
-const QUERY: &str = "query";
 
 impl Scenario {
     /// The world of this scenario under `seed`, at its start.
@@ -39,12 +32,17 @@ impl Scenario {
         };
         let mut warnings = self.model.warnings.clone();
         let schema = self.schema()?;
-        let autoscaling = self.autoscaling(&target, &schema, &mut warnings)?;
-        let queries = match &autoscaling {
-            Autoscaling::Static => &[][..],
-            Autoscaling::Keda(keda) => &keda.queries[..],
-        };
-        let (retention, keep) = (retention(queries), Keep::read_by(queries));
+        let rules = self.rules()?;
+        let targets = Targets::new(self, &target, schema.columns(), self.metrics_release()?, &rules);
+        self.check_rules(&rules, &targets, &mut warnings)?;
+        let mut autoscalers =
+            Autoscalers { scenario: self, target: &target, targets: &targets, warnings: &mut warnings };
+        let (autoscaling, wva) = (autoscalers.autoscaling()?, autoscalers.wva()?);
+        let of_wva = wva.iter().flat_map(|wva| &wva.queries);
+        let of_rules = rules.iter().flat_map(|group| group.rules.iter().map(|rule| &rule.query));
+        let queries: Vec<&Query> = autoscaling.queries().into_iter().chain(of_wva).chain(of_rules).collect();
+        let (retention, keep) = (retention(&queries), Keep::read_by(queries.iter().copied()));
+        let (exporters, all_exporters) = (targets.read_by(&queries), targets.exporters().clone());
         let step_time = self.model.step_time(&self.engine);
         let path = &self.model.request_path;
         Ok(Setup {
@@ -73,9 +71,18 @@ impl Scenario {
                 nodes: self.serving.nodes.clone(),
                 pod: self.serving.pod,
                 router: self.serving.router,
-                gateway: self.serving.gateway,
+                gateway: self.gateway(),
             },
-            monitoring: MonitoringSetup { spec: self.monitoring.clone(), retention, keep, schema },
+            monitoring: MonitoringSetup {
+                spec: self.monitoring.clone(),
+                retention,
+                keep,
+                schema,
+                rules,
+                exporters,
+                all_exporters,
+            },
+            wva,
             autoscaling,
             warnings,
         })
@@ -126,106 +133,23 @@ impl Scenario {
         format!("{name} on {times}{}", self.model.gpu.name)
     }
 
-    /// What a careful colleague would say about scaling to zero.
-    fn zero_warning(spec: &ScaledObjectSpec, queries: &[Query]) -> Option<String> {
-        let smallest = spec.idle_replica_count.map_or(spec.min_replicas(), Replicas);
-        let from_pods = |query: &Query| {
-            let metric = |read: &Read| read.metric().is_some_and(|metric| metric.starts_with("vllm:"));
-            !query.reads().is_empty() && query.reads().iter().all(metric)
-        };
-        (smallest == Replicas::ZERO && queries.iter().all(from_pods)).then(|| {
-            "at zero replicas nothing scales up again: every trigger reads metrics that only a running pod exposes"
-                .to_owned()
-        })
-    }
-
     /// The release of vLLM whose metric names are exposed.
     fn metrics_release(&self) -> Result<MetricsRelease, InputError> {
         let version = self.monitoring.metrics_version.as_deref().unwrap_or(self.release.name());
         MetricsRelease::parse(version).map_err(|problem| self.locate(problem.under("monitoring")))
     }
 
+    /// Under Knative the gateway is the activator, which holds what comes while no pod is ready.
+    fn gateway(&self) -> GatewaySpec {
+        match self.policy.rule {
+            Rule::Knative(_) => GatewaySpec { when_none_ready: WhenNoneReady::Hold, ..self.serving.gateway },
+            _ => self.serving.gateway,
+        }
+    }
+
     fn schema(&self) -> Result<Schema, InputError> {
         let fresh = Stats::new(&self.engine, self.kv_blocks);
         Ok(Schema::new(self.metrics_release()?, &self.target.model, &self.engine, self.kv_blocks, &fresh))
-    }
-
-    fn autoscaling(
-        &self,
-        target: &Target,
-        schema: &Schema,
-        warnings: &mut Vec<String>,
-    ) -> Result<Autoscaling, InputError> {
-        let Rule::ScaledObject(spec) = &self.policy.rule else { return Ok(Autoscaling::Static) };
-        let annotations =
-            Annotations::of(&self.policy.annotations).map_err(|problem| self.policy.locate(problem))?;
-        let operator = KedaOperator::new(
-            self.policy.object_name(),
-            spec,
-            annotations,
-            self.keda,
-            &self.hpa,
-            SimTime::ZERO,
-        );
-        // What the checks of the policy let through, the operator takes.
-        let operator = operator.map_err(|problems| {
-            let first =
-                problems.into_iter().next().unwrap_or_else(|| Problem::whole("KEDA refuses this policy"));
-            self.policy.locate(first)
-        })?;
-        warnings.extend(validate::warnings(spec));
-        let mut queries = Vec::new();
-        for (index, trigger) in operator.triggers().iter().enumerate() {
-            queries.push(self.query(index, trigger, target, schema, warnings)?);
-        }
-        warnings.extend(Self::zero_warning(spec, &queries));
-        Ok(Autoscaling::Keda(Box::new(KedaSetup {
-            polling_interval: spec.polling_interval(),
-            query_latency: self.monitoring.query_latency.duration(),
-            operator,
-            queries,
-        })))
-    }
-
-    /// Compiles the query of a trigger and holds its selectors against the series that this world will have.
-    fn query(
-        &self,
-        index: usize,
-        trigger: &PrometheusTrigger,
-        target: &Target,
-        schema: &Schema,
-        warnings: &mut Vec<String>,
-    ) -> Result<Query, InputError> {
-        let at = |problem: Problem| self.policy.locate_metadata(index, QUERY, problem);
-        let query = Query::compile(&trigger.query, self.query_options()).map_err(at)?;
-        if let Some(namespace) =
-            trigger.namespace.as_ref().filter(|namespace| **namespace != target.namespace)
-        {
-            // Thanos Querier's tenancy port adds the namespace to every selector.
-            let problem = Problem::whole(format!(
-                "every selector is limited to namespace {namespace:?}, where nothing runs"
-            ))
-            .help(format!("the workload is in {:?}", target.namespace));
-            return Err(self.policy.locate_metadata(index, "namespace", problem));
-        }
-        let deployment = kube_state_metrics::columns(&target.namespace, &target.deployment);
-        let pods = never_match::example_pod_names(&target.deployment);
-        let world = [
-            Exposed {
-                columns: schema.columns(),
-                targets: pods.iter().map(|pod| target.labels_of(pod, 0, &Nodes::name(0))).collect(),
-                examples: &["pod", "instance", "node"],
-            },
-            Exposed {
-                columns: &deployment,
-                targets: vec![kube_state_metrics::target_labels()],
-                examples: &[],
-            },
-        ];
-        let findings = never_match::check(&query, &world, self.metrics_release()?).map_err(at)?;
-        warnings
-            .extend(findings.into_iter().map(|warning| format!("trigger s{index}-prometheus: {warning}")));
-        Ok(query)
     }
 
     /// What the log of the run's series begins with.
@@ -236,8 +160,8 @@ impl Scenario {
         Ok(wal::Header { start: self.start, options: self.query_options(), metrics: self.metrics_release()? })
     }
 
-    /// What queries depend on beside their texts.
-    fn query_options(&self) -> QueryOptions {
+    /// What a query of this world means beside its text.
+    pub(super) fn query_options(&self) -> QueryOptions {
         QueryOptions {
             release: self.monitoring.prometheus,
             evaluation_interval: self.monitoring.evaluation_interval.duration(),
@@ -259,8 +183,8 @@ impl Scenario {
 }
 
 /// As long as any query looks back; all of it where a query fixes an instant.
-fn retention(queries: &[Query]) -> Retention {
-    match queries.iter().map(Query::look_behind).max().unwrap_or_default() {
+fn retention(queries: &[&Query]) -> Retention {
+    match queries.iter().map(|query| query.look_behind()).max().unwrap_or_default() {
         longest if longest > SimDuration::from_secs(400 * 24 * 3600 / 4) => Retention::All,
         // One minute more, for the second that KEDA cuts off and markers that come late.
         longest => Retention::Window(longest + SimDuration::from_secs(60)),

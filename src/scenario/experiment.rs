@@ -1,7 +1,7 @@
 //! `experiments/*.toml`: a world, and optionally what to vary in it and what must hold.
 
 use super::assertion::Assertion;
-use super::policy::Rule;
+use super::rule::Rule;
 use crate::autoscaling::hpa::ControllerManagerFlags;
 use crate::autoscaling::keda::KedaVersion;
 use crate::manifests::{check_label, check_subdomain};
@@ -332,11 +332,18 @@ impl Experiment {
 
     /// Pods at the start. A fixed number of replicas is that from the start.
     pub(super) fn initial_replicas(&self, rule: &Rule) -> Result<Replicas, Problem> {
-        let (min, max) = match rule {
+        let given = self.serving.initial_replicas;
+        match rule {
             Rule::Static(replicas) => return Ok(*replicas),
-            Rule::ScaledObject(spec) => (spec.min_replicas(), spec.hpa_max_replicas()),
-        };
-        match self.serving.initial_replicas {
+            Rule::Schedule(schedule) if given.is_none() => {
+                if let Some(step) = schedule.steps().first().filter(|step| step.at.duration().is_zero()) {
+                    return Ok(step.replicas);
+                }
+            }
+            _ => {}
+        }
+        let (min, max) = rule.range();
+        match given {
             None => Ok(Replicas(min.get().max(1).min(max.get()))),
             Some(initial) if (min.get()..=max.get()).contains(&initial) => Ok(Replicas(initial)),
             Some(initial) => {

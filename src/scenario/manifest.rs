@@ -2,6 +2,7 @@
 
 use super::document::{Entry, Node, Table, Value};
 use super::input_error::InputError;
+use super::prometheus_rule::rule_groups;
 use super::source_text::{Origin, SourceText};
 use super::spelling::{camel_case, snake_case};
 use super::yaml_text;
@@ -32,7 +33,8 @@ pub(super) struct ReadManifest {
 /// target that is no Deployment.
 pub(super) fn read(source: &Arc<SourceText>) -> Result<ReadManifest, InputError> {
     let documents = yaml_text::parse(source)?;
-    let object = the_scaled_object(source, &documents)?;
+    let objects = objects(&documents);
+    let object = the_scaled_object(source, &objects)?;
     let fields = known(object, &["apiVersion", "kind", "metadata", "spec", "status"], "")?;
     match text(fields, "apiVersion", object)? {
         (API_VERSION, _) => {}
@@ -67,6 +69,9 @@ pub(super) fn read(source: &Arc<SourceText>) -> Result<ReadManifest, InputError>
     if !others.is_empty() {
         put("annotations", at(&metadata.origin, Value::Table(others)));
     }
+    if let Some(groups) = rule_groups(&objects)? {
+        put("rule_group", groups);
+    }
     put("scaled_object", Entry { key: spec.origin.clone(), node: scaled_object });
     let document = Node::new(Value::Table(document), object.origin.clone());
     Ok(ReadManifest { document, name, namespace, deployment })
@@ -77,8 +82,8 @@ fn at(origin: &Origin, value: Value) -> Entry {
     Entry { key: origin.clone(), node: Node::new(value, origin.clone()) }
 }
 
-/// The documents of kind ScaledObject, those in a `List` too; exactly one is expected.
-fn the_scaled_object<'a>(source: &Arc<SourceText>, documents: &'a [Node]) -> Result<&'a Node, InputError> {
+/// The objects of all documents, those in a `List` too.
+fn objects(documents: &[Node]) -> Vec<&Node> {
     let mut objects = Vec::new();
     for document in documents {
         match (document.get("kind").and_then(Node::as_str), document.get("items").map(|items| &items.value)) {
@@ -86,10 +91,15 @@ fn the_scaled_object<'a>(source: &Arc<SourceText>, documents: &'a [Node]) -> Res
             _ => objects.push(document),
         }
     }
+    objects
+}
+
+/// The object of kind ScaledObject; exactly one is expected.
+fn the_scaled_object<'a>(source: &Arc<SourceText>, objects: &[&'a Node]) -> Result<&'a Node, InputError> {
     let kind = |object: &Node| object.get("kind").and_then(Node::as_str).map(str::to_owned);
     let mut found = objects.iter().filter(|object| kind(object).as_deref() == Some(KIND));
     match (found.next(), found.next()) {
-        (Some(one), None) => Ok(one),
+        (Some(one), None) => Ok(*one),
         (Some(_), Some(second)) => {
             let origin = second.get("kind").map_or(&second.origin, |kind| &kind.origin);
             let problem = Problem::whole("this is a second ScaledObject: a policy is one");
@@ -97,7 +107,7 @@ fn the_scaled_object<'a>(source: &Arc<SourceText>, documents: &'a [Node]) -> Res
         }
         (None, _) => {
             let kinds: Vec<String> = objects.iter().filter_map(|object| kind(object)).collect();
-            let message = match (&kinds[..], &objects[..]) {
+            let message = match (&kinds[..], objects) {
                 ([], []) => "the file is empty".to_owned(),
                 ([], _) => "this is not a Kubernetes object: `kind` is missing".to_owned(),
                 _ => format!("there is no ScaledObject here, only {}", kinds.join(", ")),

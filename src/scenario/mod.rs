@@ -15,8 +15,10 @@
 //! - [`Kind`]: what ships, embedded.
 
 mod assertion;
+mod autoscalers;
 mod build;
 mod data_file;
+mod demand;
 mod document;
 mod draft;
 mod experiment;
@@ -25,6 +27,10 @@ mod input_error;
 mod manifest;
 mod model;
 mod policy;
+mod prometheus_rule;
+mod rule;
+mod rules;
+mod sensor;
 mod set;
 mod shipped;
 mod source_text;
@@ -37,10 +43,12 @@ mod world;
 mod yaml_text;
 
 pub use assertion::{Assertion, Outcome};
+pub use demand::{Demand, Need};
 pub use draft::{Draft, Inputs};
 pub use experiment::{Bill, Cost, Gate, GateOf, Keda, Measure, Serving, SloTargets, Target};
 pub use input_error::InputError;
-pub use policy::{Policy, Rule};
+pub use policy::Policy;
+pub use rule::Rule;
 pub use set::Setting;
 pub use shipped::Kind;
 pub use source_text::{Origin, Position, SIZE_MAX_BYTES, SourceText, sha256_of};

@@ -8,6 +8,8 @@ use super::experiment::Target;
 use super::find::{Places, Unfound};
 use super::input_error::InputError;
 use super::manifest::{self, ReadManifest};
+use super::rule::{self, Rule};
+use super::rules::resolve_expressions;
 use super::set::Setting;
 use super::shipped::Kind;
 use super::source_text::{Origin, SourceText};
@@ -15,11 +17,18 @@ use super::spelling::{Spelling, snake_case};
 use super::sweep::Axis;
 use super::toml_text;
 use super::typed::typed;
-use crate::autoscaling::hpa::KubernetesVersion;
+use crate::autoscaling::aibrix::PodAutoscalerSpec;
+use crate::autoscaling::hpa::{HorizontalPodAutoscalerSpec, KubernetesVersion};
 use crate::autoscaling::keda::{Annotations, KedaVersion, ScaledObjectSpec, validate};
-use crate::manifests::{ANNOTATION_NAME, ANNOTATION_SUMMARY, Manifest, ScaleTargetRef, to_yaml};
+use crate::autoscaling::knative::KnativeSpec;
+use crate::autoscaling::wva::WvaSpec;
+use crate::manifests::{
+    ANNOTATION_NAME, ANNOTATION_SUMMARY, Manifest, ScaleTargetRef, rules_to_yaml, to_yaml,
+};
+use crate::monitoring::rules::RuleGroupSpec;
 use crate::nearest::suggestion;
 use crate::problem::{Place, Problem};
+use crate::simulation::Schedule;
 use crate::units::Replicas;
 use indexmap::IndexMap;
 use serde::Deserialize;
@@ -28,7 +37,7 @@ use std::sync::Arc;
 
 /// The most replicas that anybody may ask for: far above any GPU fleet, low enough that a typing mistake ends in a
 /// message and not in a full memory.
-const REPLICAS_MAX: i32 = 10_000;
+pub(super) const REPLICAS_MAX: i32 = 10_000;
 
 /// A policy, checked, with its variables replaced.
 #[derive(Clone, Debug)]
@@ -41,20 +50,15 @@ pub struct Policy {
     pub annotations: IndexMap<String, String>,
     /// What it does.
     pub rule: Rule,
+    /// The Workload Variant Autoscaler that it follows.
+    pub wva: Option<WvaSpec>,
+    /// Recording rules that its queries read.
+    pub rule_groups: Vec<RuleGroupSpec>,
     /// What `tune` may change.
     pub tune: Vec<Axis>,
     /// The manifest that it was read from, or would be exported as.
     object: Object,
     document: Document,
-}
-
-/// What a policy does.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Rule {
-    /// So many replicas at all times: `static:N`.
-    Static(Replicas),
-    /// KEDA and an HPA.
-    ScaledObject(Box<ScaledObjectSpec>),
 }
 
 /// The Kubernetes object around a policy's rules.
@@ -89,7 +93,14 @@ struct File {
     #[serde(default)]
     annotations: IndexMap<String, String>,
     replicas: Option<i32>,
+    schedule: Option<Schedule>,
     scaled_object: Option<ScaledObjectSpec>,
+    hpa: Option<HorizontalPodAutoscalerSpec>,
+    knative: Option<KnativeSpec>,
+    aibrix: Option<PodAutoscalerSpec>,
+    wva: Option<WvaSpec>,
+    #[serde(default)]
+    rule_group: Vec<RuleGroupSpec>,
     #[serde(default, rename = "tune")]
     _tune: Option<IgnoredAny>,
 }
@@ -172,31 +183,45 @@ impl Document {
 
     /// Checks the document and replaces its variables by what `target` says.
     pub(super) fn resolve(self, target: &Target) -> Result<Policy, InputError> {
-        if let Some(spec) = self.node.get("scaled_object") {
-            refuse_camel_case(spec)?;
+        for key in rule::KEYS {
+            self.node.get(key).map_or(Ok(()), refuse_camel_case)?;
         }
         let file: File = typed(&self.node, self.spelling)?;
         let at_key = |key: &str, problem: Problem| {
             self.node.locate(Problem { place: Place::Key(key.into()), ..problem })
         };
-        let rule = match (file.replicas, file.scaled_object) {
-            (Some(replicas), None) => {
-                if !(0..=REPLICAS_MAX).contains(&replicas) {
-                    let problem = Problem::whole(format!("{replicas} is not a number of replicas"));
-                    return Err(at_key("replicas", problem.help(format!("from 0 to {REPLICAS_MAX}"))));
-                }
-                Rule::Static(Replicas(replicas))
+        self.refuse_two_rules()?;
+        let rule = if let Some(replicas) = file.replicas {
+            if !(0..=REPLICAS_MAX).contains(&replicas) {
+                let problem = Problem::whole(format!("{replicas} is not a number of replicas"));
+                return Err(at_key("replicas", problem.help(format!("from 0 to {REPLICAS_MAX}"))));
             }
-            (None, Some(spec)) => Rule::ScaledObject(Box::new(self.resolve_spec(spec, target)?)),
-            (Some(_), Some(_)) => {
-                let problem = Problem::whole("a policy has either `replicas` or `scaled_object`, not both");
-                return Err(at_key("replicas", problem));
-            }
-            (None, None) => {
-                let problem = Problem::whole("this policy has no `[scaled_object]`");
-                return Err(at_key("", problem.help("or `replicas = 3` for a fixed number of replicas")));
-            }
+            Rule::Static(Replicas(replicas))
+        } else if let Some(schedule) = file.schedule {
+            schedule
+                .check(Replicas(REPLICAS_MAX))
+                .map_err(|problem| self.node.locate(problem.under("schedule")))?;
+            Rule::Schedule(schedule)
+        } else if let Some(spec) = file.scaled_object {
+            Rule::ScaledObject(Box::new(self.resolve_spec(spec, target)?))
+        } else if let Some(spec) = file.hpa {
+            Rule::Hpa(Box::new(self.resolve_hpa(spec, target)?))
+        } else if let Some(spec) = file.knative {
+            Rule::Knative(Box::new(spec))
+        } else if let Some(spec) = file.aibrix {
+            Rule::Aibrix(Box::new(spec))
+        } else if let Some(spec) = &file.wva {
+            Rule::Wva(Box::new(spec.clone()))
+        } else {
+            let problem = Problem::whole("this policy has no `[scaled_object]`");
+            return Err(at_key("", problem.help("or `replicas = 3` for a fixed number of replicas")));
         };
+        let mut rule_groups = file.rule_group;
+        if self.manifest.is_none() {
+            resolve_expressions(&mut rule_groups, target, |key, problem| {
+                self.node.locate_at(&format!("rule_group.{key}"), problem)
+            })?;
+        }
         let tune = match self.node.get("tune") {
             Some(tune) => Axis::read_all(tune)?,
             None => Vec::new(),
@@ -211,10 +236,38 @@ impl Document {
             summary: file.summary.unwrap_or_default(),
             annotations: file.annotations,
             rule,
+            wva: file.wva,
+            rule_groups,
             tune,
             object,
             document: self,
         })
+    }
+
+    /// One key says what the policy does.
+    fn refuse_two_rules(&self) -> Result<(), InputError> {
+        let mut given = rule::KEYS.into_iter().filter(|rule| self.node.get(rule).is_some());
+        let (Some(first), Some(second)) = (given.next(), given.next()) else { return Ok(()) };
+        // KEDA may follow the WVA.
+        if (first, second) == ("scaled_object", "wva") {
+            return Ok(());
+        }
+        let problem = Problem::key(first, format!("a policy has either `{first}` or `{second}`, not both"));
+        Err(self.node.locate(problem.help("remove one of them")))
+    }
+
+    fn resolve_hpa(
+        &self,
+        mut spec: HorizontalPodAutoscalerSpec,
+        target: &Target,
+    ) -> Result<HorizontalPodAutoscalerSpec, InputError> {
+        for (index, metric) in spec.metrics.iter_mut().enumerate() {
+            let Some(text) = &mut metric.query else { continue };
+            let resolved = target.resolve(text);
+            let at = |problem| self.node.locate_at(&format!("hpa.metrics.{index}.query"), problem);
+            *text = resolved.map_err(at)?.text;
+        }
+        Ok(spec)
     }
 
     fn resolve_spec(
@@ -251,9 +304,16 @@ impl Policy {
     /// # Errors
     /// The first problem.
     pub fn check(&self, keda: KedaVersion, kubernetes: KubernetesVersion) -> Result<(), InputError> {
-        let Rule::ScaledObject(spec) = &self.rule else { return Ok(()) };
         let annotations = Annotations::of(&self.annotations).map_err(|problem| self.locate(problem))?;
-        self.check_sizes(spec, annotations.paused_replicas)?;
+        self.refuse_large_fleets(annotations.paused_replicas)?;
+        if let Some(problem) = self.rule.problems(kubernetes).into_iter().next() {
+            return Err(self.locate(problem));
+        }
+        let Rule::ScaledObject(spec) = &self.rule else { return Ok(()) };
+        let followed = self.wva.iter().flat_map(WvaSpec::problems_under_keda);
+        if let Some(problem) = followed.map(|problem| problem.under("wva")).next() {
+            return Err(self.locate(problem));
+        }
         match validate::problems(self.object_name(), spec, keda, kubernetes).into_iter().next() {
             None => Ok(()),
             Some(problem) if problem.place == Place::Key("name".to_owned()) => Err(self.locate(problem)),
@@ -261,16 +321,10 @@ impl Policy {
         }
     }
 
-    /// Refuses sizes that no fleet has: KEDA would take them, and a run would fill its memory with pods.
-    fn check_sizes(&self, spec: &ScaledObjectSpec, paused: Option<Replicas>) -> Result<(), InputError> {
-        let sizes = [
-            ("scaled_object.min_replica_count", spec.min_replica_count),
-            ("scaled_object.max_replica_count", spec.max_replica_count),
-            ("scaled_object.idle_replica_count", spec.idle_replica_count),
-            ("scaled_object.fallback.replicas", spec.fallback.as_ref().map(|fallback| fallback.replicas)),
-            ("annotations", paused.map(Replicas::get)),
-        ];
-        match sizes.into_iter().find(|(_, size)| size.is_some_and(|size| size > REPLICAS_MAX)) {
+    /// Refuses sizes that no fleet has: the real systems would take them, and a run would fill its memory with pods.
+    fn refuse_large_fleets(&self, paused: Option<Replicas>) -> Result<(), InputError> {
+        let mut sizes = self.rule.sizes().into_iter().chain([("annotations", paused.map(Replicas::get))]);
+        match sizes.find(|(_, size)| size.is_some_and(|size| size > REPLICAS_MAX)) {
             Some((key, Some(size))) => {
                 let problem = Problem::key(key, format!("{size} replicas are more than can be simulated"));
                 Err(self.locate(problem.help(format!("at most {REPLICAS_MAX}"))))
@@ -283,7 +337,7 @@ impl Policy {
     pub fn scaled_object(&self) -> Option<&ScaledObjectSpec> {
         match &self.rule {
             Rule::ScaledObject(spec) => Some(spec),
-            Rule::Static(_) => None,
+            _ => None,
         }
     }
 
@@ -297,7 +351,8 @@ impl Policy {
         &self.document.source
     }
 
-    /// The policy as a ScaledObject in YAML that can be applied as it is, under a comment of the given lines.
+    /// The policy as a ScaledObject in YAML that can be applied as it is, under a comment of the given lines; its recording
+    /// rules follow as a PrometheusRule.
     ///
     /// # Errors
     /// A fixed number of replicas, for which there is no ScaledObject.
@@ -320,14 +375,24 @@ impl Policy {
             target: ScaleTargetRef { name: self.object.target.deployment.clone() },
             spec: (**spec).clone(),
         };
-        to_yaml(&manifest, comments).map_err(refuse)
+        let mut yaml = to_yaml(&manifest, comments).map_err(refuse)?;
+        if !self.rule_groups.is_empty() {
+            let (name, namespace) = (&manifest.name, manifest.namespace.as_deref());
+            yaml.push_str("---\n");
+            yaml.push_str(&rules_to_yaml(name, namespace, &self.rule_groups).map_err(refuse)?);
+        }
+        Ok(yaml)
     }
 
     /// The error for `problem` with the metadata `key` of trigger `trigger`, such as its query: the caret is under the
     /// part that `problem` names, in the file.
     pub fn locate_metadata(&self, trigger: usize, key: &str, problem: Problem) -> InputError {
-        let path = format!("scaled_object.triggers.{trigger}.metadata.{key}");
-        self.document.node.locate_at(&path, self.in_written_text(&path, problem))
+        self.locate_text(&format!("scaled_object.triggers.{trigger}.metadata.{key}"), problem)
+    }
+
+    /// The same for a problem with the text at the policy's key `path`.
+    pub fn locate_text(&self, path: &str, problem: Problem) -> InputError {
+        self.document.node.locate_at(path, self.in_written_text(path, problem))
     }
 
     /// The error for `problem`, whose key is one of the policy's: `scaled_object.max_replica_count`.
@@ -342,17 +407,10 @@ impl Policy {
     }
 
     /// A problem with a text whose variables were replaced, as one with the text that the user wrote.
-    fn in_written_text(&self, path: &str, mut problem: Problem) -> Problem {
-        if let Place::Text { text, span } = &mut problem.place
-            && let Some(written) = self.document.node.find(path).node.as_str()
-            && self.document.manifest.is_none()
-            && let Ok(resolved) = self.object.target.resolve(written)
-            && resolved.text == *text
-        {
-            *span = resolved.original(*span);
-            written.clone_into(text);
-        }
-        problem
+    fn in_written_text(&self, path: &str, problem: Problem) -> Problem {
+        let written = self.document.node.find(path).node.as_str();
+        let has_variables = self.document.manifest.is_none();
+        self.object.target.in_written_text(written.filter(|_| has_variables), problem)
     }
 
     /// The names in back quotes of a wing's message, as the user's file spells them.

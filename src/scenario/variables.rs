@@ -1,7 +1,7 @@
 //! `$namespace`, `$deployment` and `$model` in a policy: what a shipped query needs to find its own pods.
 
 use super::experiment::Target;
-use crate::problem::Problem;
+use crate::problem::{Place, Problem};
 use std::ops::Range;
 
 /// A text with its variables replaced, which remembers where each part came from.
@@ -49,6 +49,19 @@ impl Target {
         }
         resolved.push(text, at..text.len(), None);
         Ok(resolved)
+    }
+
+    /// A problem with a text whose variables were replaced, as one with the text `written` that the user wrote.
+    pub(super) fn in_written_text(&self, written: Option<&str>, mut problem: Problem) -> Problem {
+        if let Place::Text { text, span } = &mut problem.place
+            && let Some(written) = written
+            && let Ok(resolved) = self.resolve(written)
+            && resolved.text == *text
+        {
+            *span = resolved.original(*span);
+            written.clone_into(text);
+        }
+        problem
     }
 }
 

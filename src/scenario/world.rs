@@ -6,6 +6,7 @@ use super::experiment::{Cost, Experiment, Gate, Measure, Serving, Target};
 use super::input_error::InputError;
 use super::model::Model;
 use super::policy::{Document, Policy};
+use super::rules::resolve_expressions;
 use super::source_text::{Origin, SourceText};
 use super::spelling::Spelling;
 use super::typed::typed;
@@ -144,6 +145,14 @@ impl Scenario {
         let target = document.target(&experiment.target);
         let policy = document.resolve(&target)?;
         policy.check(experiment.keda.version, experiment.hpa.kubernetes)?;
+        experiment
+            .monitoring
+            .check_rules(&policy.rule_groups)
+            .map_err(|problem| policy.locate(problem.under("rule_group")))?;
+        let mut monitoring = experiment.monitoring.clone();
+        resolve_expressions(&mut monitoring.rule_group, &target, |key, problem| {
+            root.locate_at(&format!("monitoring.rule_group.{key}"), problem)
+        })?;
         let initial_replicas = experiment.initial_replicas(&policy.rule).map_err(at)?;
         let release = experiment.serving.release().map_err(|problem| at(problem.under("serving")))?;
         let start = experiment.start().map_err(at)?;
@@ -167,7 +176,7 @@ impl Scenario {
             engine,
             kv_blocks,
             startup,
-            monitoring: experiment.monitoring,
+            monitoring,
             release,
             initial_replicas,
             keda: experiment.keda.version,
@@ -222,6 +231,12 @@ impl Scenario {
             }
             _ => self.document.locate(problem),
         }
+    }
+
+    /// The error for `problem` with the text of this absolute key, in which variables may have been replaced.
+    pub(super) fn locate_text(&self, key: &str, problem: Problem) -> InputError {
+        let written = self.document.find(key).node.as_str();
+        self.document.locate_at(key, self.target.in_written_text(written, problem))
     }
 
     /// The error for a problem that reading requests found: with a key of `[workload]`, or with a data file.

@@ -91,6 +91,11 @@ impl Gateway {
         held
     }
 
+    /// How long a request is held at most.
+    pub fn hold_timeout(&self) -> SimDuration {
+        self.spec.hold_timeout.duration()
+    }
+
     /// How many wait.
     pub fn held(&self) -> usize {
         self.held.len()

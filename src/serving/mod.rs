@@ -3,6 +3,7 @@
 pub mod deployment;
 pub mod engine;
 pub mod gateway;
+pub mod ingress_stats;
 pub mod nodes;
 pub mod performance;
 pub mod pod;

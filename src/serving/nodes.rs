@@ -256,6 +256,16 @@ impl Nodes {
         self.pending.len()
     }
 
+    /// The nodes that pods can run on, in order of creation.
+    pub fn available(&self) -> impl Iterator<Item = NodeId> {
+        self.nodes.iter().filter(|(_, node)| node.available).map(|(&id, _)| id)
+    }
+
+    /// GPUs of each node.
+    pub fn gpus_per_node(&self) -> Gpus {
+        self.spec.gpus_per_node
+    }
+
     /// Name of a node.
     pub fn name(node: NodeId) -> String {
         format!("gpu-{node}")

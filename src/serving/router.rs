@@ -93,6 +93,11 @@ impl Router {
         }
     }
 
+    /// The pods that can be chosen, in order of their creation.
+    pub fn endpoints(&self) -> &[u32] {
+        &self.endpoints
+    }
+
     /// Whether any pod can be chosen.
     pub fn has_endpoint(&self) -> bool {
         !self.endpoints.is_empty()

@@ -67,6 +67,10 @@ fn ways(world: &World<'_>) {
     let given_up = |flight: &Flight| matches!(flight.stage, Stage::GivenUp { .. });
     let routed = flights.count(|flight| flight.pod().is_some() && !given_up(flight)) as u64;
     assert_eq!(world.ingress.router.in_flight_total(), routed, "requests in flight at {now}");
+    if let Some(stats) = &world.ingress.stats {
+        let without_token = flights.count(|flight| flight.prefilling().is_some()) as u64;
+        assert_eq!(stats.prefilling_total(), without_token, "requests without a first token at {now}");
+    }
     let unfinished: u64 = world
         .fleet
         .live()

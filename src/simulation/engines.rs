@@ -67,6 +67,9 @@ impl World<'_> {
         match output {
             Output::FirstToken { id, at } => {
                 if let Some(flight) = self.clients.flights.get_mut(id.0) {
+                    if let Some(prompt) = flight.prefilling() {
+                        self.ingress.count(|stats| stats.prefilled(pod, prompt));
+                    }
                     flight.first_token = Some(at);
                 }
             }

@@ -39,8 +39,24 @@ pub(super) enum Event {
     Delivery(u64),
     /// The workload's next request comes due. By request.
     Arrival(u64),
+    /// The sample period of the GPUs' next reading begins.
+    GpuSampleBegins,
+    /// The GPUs are read.
+    GpuSampleEnds,
     /// Prometheus scrapes a target. By target.
     Scrape(u32),
+    /// Prometheus evaluates a group of recording rules. By group.
+    Rules(u32),
+    /// A step of a timetable is due. By step.
+    ScheduledScale(u32),
+    /// AIBrix begins to reconcile.
+    AibrixReconcile,
+    /// AIBrix ends a reconcile.
+    AibrixReconciled,
+    /// Knative's autoscaler looks.
+    KnativeLook,
+    /// The Workload Variant Autoscaler looks.
+    WvaOptimize,
     /// KEDA's scale loop.
     KedaPoll,
     /// The HPA's reconcile.
@@ -71,8 +87,20 @@ enum Rank {
     Arrival,
     /// After all that arrives at the same instant, so that it starts together.
     EngineWake,
+    /// Sees the engines as they are now, and is seen by the scrape.
+    GpuReading,
     /// Sees all of the above.
     Scrape,
+    /// Reads what was scraped, and is read by the controllers.
+    Rules,
+    /// Decides without looking at anything.
+    Schedule,
+    /// Reads the pods themselves.
+    Aibrix,
+    /// Reads the queue-proxies and the activator.
+    Knative,
+    /// Reads what Prometheus knows; what it says is scraped later.
+    Wva,
     /// KEDA reads what Prometheus knows.
     KedaPoll,
     /// The HPA asks KEDA, after the poll of the same instant filled its cache.
@@ -95,7 +123,13 @@ impl Event {
             | Event::ClientDone { .. } => Rank::Client,
             Event::Delivery(_) => Rank::Delivery,
             Event::Arrival(_) => Rank::Arrival,
+            Event::GpuSampleBegins | Event::GpuSampleEnds => Rank::GpuReading,
             Event::Scrape(_) => Rank::Scrape,
+            Event::Rules(_) => Rank::Rules,
+            Event::ScheduledScale(_) => Rank::Schedule,
+            Event::AibrixReconcile | Event::AibrixReconciled => Rank::Aibrix,
+            Event::KnativeLook => Rank::Knative,
+            Event::WvaOptimize => Rank::Wva,
             Event::KedaPoll => Rank::KedaPoll,
             Event::HpaSync => Rank::HpaSync,
             Event::Tick => Rank::Tick,
@@ -116,15 +150,29 @@ impl Event {
             | Event::Delivery(request)
             | Event::Arrival(request) => request,
             Event::Scrape(target) => u64::from(target),
-            Event::Nodes | Event::KedaPoll | Event::HpaSync | Event::Tick => 0,
+            Event::Rules(group) => u64::from(group),
+            Event::ScheduledScale(step) => u64::from(step),
+            Event::Nodes
+            | Event::GpuSampleBegins
+            | Event::GpuSampleEnds
+            | Event::AibrixReconcile
+            | Event::AibrixReconciled
+            | Event::KnativeLook
+            | Event::WvaOptimize
+            | Event::KedaPoll
+            | Event::HpaSync
+            | Event::Tick => 0,
         }
     }
 
     /// Tells events of one rank and key apart, so that the order is total. An answer that comes when its client would
-    /// give up has come.
+    /// give up has come. A reading ends before the next begins. A reconcile that takes no time begins before it ends.
     fn variant(self) -> u8 {
         match self {
-            Event::EndpointDropped(_) | Event::ClientTimeout(_) => 1,
+            Event::EndpointDropped(_)
+            | Event::ClientTimeout(_)
+            | Event::GpuSampleBegins
+            | Event::AibrixReconciled => 1,
             Event::GatewayTimeout(_) => 2,
             Event::ClientDone { .. } => 3,
             _ => 0,
@@ -198,7 +246,16 @@ mod tests {
             Event::Delivery(4),
             Event::Arrival(9),
             Event::EngineWake(3),
+            Event::GpuSampleEnds,
+            Event::GpuSampleBegins,
             Event::Scrape(3),
+            Event::Rules(0),
+            Event::Rules(1),
+            Event::ScheduledScale(0),
+            Event::AibrixReconcile,
+            Event::AibrixReconciled,
+            Event::KnativeLook,
+            Event::WvaOptimize,
             Event::KedaPoll,
             Event::HpaSync,
             Event::Tick,

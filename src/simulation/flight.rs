@@ -81,6 +81,12 @@ impl Flight {
         }
     }
 
+    /// The tokens of its prompt while it is with a pod that has given no token of the answer.
+    pub(super) fn prefilling(&self) -> Option<Tokens> {
+        let waits = matches!(self.stage, Stage::InTransit { .. } | Stage::InEngine(_));
+        (waits && self.first_token.is_none()).then_some(self.request.prompt_tokens)
+    }
+
     /// The record of this request, written at `now`.
     pub(super) fn record(&self, now: SimTime, ending: Ending) -> RequestRecord {
         let Ending { fate, reason, at, served } = ending;

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!   clients ─► traffic ─► engines            telemetry ─► control
-//!   (who sends) (gateway,  (batches,          (scrapes)    (KEDA, HPA)
+//!   (who sends) (gateway,  (batches,          (scrapes)    (autoscalers)
 //!                router)    outputs)              ▲            │
 //!                              ▲                  │            ▼ spec.replicas
 //!                              └───── fleet, pods ┴────────────┘
@@ -16,8 +16,10 @@ mod clients;
 mod control;
 mod engines;
 mod event;
+mod exporters;
 mod fleet;
 mod flight;
+mod gpu_readings;
 mod level;
 mod pods;
 pub mod record;
@@ -29,6 +31,9 @@ mod totals;
 mod traffic;
 mod world;
 
-pub use control::{Autoscaling, KedaSetup};
+pub use control::{
+    AibrixSetup, Autoscaling, HpaSetup, KedaSetup, KnativeSetup, Schedule, ScheduleStep, WvaSetup,
+};
+pub use exporters::Exporters;
 pub use setup::{EngineSetup, MonitoringSetup, RequestPath, ServingSetup, Setup, Target};
 pub use world::World;

@@ -79,6 +79,7 @@ impl World<'_> {
         if was_ready {
             self.totals.levels.ready.add(now, -1);
             self.queue.push(now + spec.endpoint_delay.duration(), Event::EndpointDropped(ordinal));
+            self.knative_pod(ordinal, false);
         }
         if gone {
             self.fleet.nodes.withdraw(ordinal);
@@ -118,6 +119,7 @@ impl World<'_> {
         self.totals.levels.ready.add(self.now, 1);
         let known_at = self.now + self.fleet.pod_spec.endpoint_delay.duration();
         self.queue.push(known_at, Event::EndpointAdded(ordinal));
+        self.knative_pod(ordinal, true);
     }
 
     /// The router learns that a pod was ready, whatever has become of it since; the gateway lets go of what it holds.
@@ -190,6 +192,7 @@ impl World<'_> {
         if self.fleet.nodes_followed == Some(self.now) {
             self.fleet.nodes_followed = None;
             self.fleet.nodes.advance(self.now);
+            self.follow_exporters_of_nodes();
             self.place_pods();
         }
     }

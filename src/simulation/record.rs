@@ -177,10 +177,18 @@ pub struct DecisionRecord {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Controller {
+    /// A timetable.
+    Schedule,
     /// KEDA's scale loop.
     KedaPoll,
     /// The HPA's reconcile.
     HpaSync,
+    /// A reconcile of AIBrix.
+    Aibrix,
+    /// A look of Knative's autoscaler.
+    Knative,
+    /// A run of the Workload Variant Autoscaler, whose decision others carry out.
+    Wva,
 }
 
 /// A change of `spec.replicas`.

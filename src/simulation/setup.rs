@@ -1,6 +1,8 @@
 //! Everything a run needs, checked: what `scenario` makes of the user's files.
 
-use super::control::Autoscaling;
+use super::control::{Autoscaling, WvaSetup};
+use super::exporters::Exporters;
+use crate::monitoring::rules;
 use crate::monitoring::series::Retention;
 use crate::monitoring::vllm_metrics::Schema;
 use crate::monitoring::{Keep, MonitoringSpec};
@@ -37,6 +39,8 @@ pub struct Setup {
     pub serving: ServingSetup,
     /// The sensor.
     pub monitoring: MonitoringSetup,
+    /// Says what it wants as a metric; the controller may follow it.
+    pub wva: Option<WvaSetup>,
     /// The controller.
     pub autoscaling: Autoscaling,
     /// What was already worth saying when the files were read.
@@ -64,6 +68,20 @@ pub struct MonitoringSetup {
     pub keep: Keep,
     /// What a pod's `/metrics` page holds.
     pub schema: Schema,
+    /// The recording rules, group by group.
+    pub rules: Vec<rules::Group>,
+    /// The exporters that somebody reads.
+    pub exporters: Exporters,
+    /// All that there are where somebody listens to all series.
+    pub all_exporters: Exporters,
+}
+
+impl MonitoringSetup {
+    /// The sensor of a run to whose series somebody listens: with the exporters that nobody reads.
+    #[must_use]
+    pub(super) fn whole(self) -> Self {
+        MonitoringSetup { exporters: self.all_exporters.clone(), ..self }
+    }
 }
 
 /// The plant's settings.

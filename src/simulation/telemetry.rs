@@ -1,29 +1,39 @@
 //! What Prometheus sees: pods come into discovery and leave it, and are scraped in between.
 
 use super::checkers;
+use super::control::Wva;
 use super::event::Event;
+use super::exporters::Exporters;
+use super::gpu_readings::GpuReadings;
 use super::setup::{MonitoringSetup, Target};
 use super::world::World;
+use crate::autoscaling::instant_query::{Answer, Element};
 use crate::autoscaling::keda::QueryOutcome;
 use crate::monitoring::Discovery;
+use crate::monitoring::dcgm::DcgmSpec;
 use crate::monitoring::kube_state_metrics::{self, DeploymentStatus};
-use crate::monitoring::labels::Labels;
+use crate::monitoring::labels::{Labels, METRIC_NAME};
 use crate::monitoring::promql::{Query, Value};
+use crate::monitoring::rules::Rules;
 use crate::monitoring::scrape::{Prometheus, Scraped, TargetId};
 use crate::monitoring::vllm_metrics::Schema;
 use crate::random::Streams;
-use crate::serving::engine::Engine;
-use crate::serving::nodes::Nodes;
+use crate::serving::engine::{Engine, EngineCore};
+use crate::serving::nodes::{NodeId, Nodes};
 use crate::units::{SimTime, UnixMillis};
 use rustc_hash::FxHashMap;
 
 /// Prometheus, and who its targets are.
 pub(super) struct Sensor {
-    prometheus: Prometheus,
+    pub(super) prometheus: Prometheus,
+    rules: Rules,
     /// The wall clock at t = 0.
     epoch: UnixMillis,
     discovery: Discovery,
+    /// A pod's page.
     schema: Schema,
+    /// As much of it as Prometheus is given.
+    scraped: Schema,
     target: Target,
     kube_state_columns: Vec<Labels>,
     /// By target.
@@ -32,16 +42,26 @@ pub(super) struct Sensor {
     pods: FxHashMap<u32, TargetId>,
     /// Kept for its allocation.
     page: Vec<f64>,
+    pub(super) exporters: Exporters,
+    pub(super) dcgm: DcgmSpec,
+    /// Where somebody reads them.
+    pub(super) gpu_readings: Option<GpuReadings>,
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Owner {
+/// Whose page a target's is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
     KubeStateMetrics,
+    /// By creation ordinal.
     Pod(u32),
+    Epp,
+    Router,
+    Dcgm(NodeId),
+    Wva,
 }
 
 impl Sensor {
-    /// With `recorded`, everything is scraped and told, not only what is kept.
+    /// With `recorded`, everything is scraped and told, not only what is kept of it.
     pub(super) fn new(
         setup: MonitoringSetup,
         target: Target,
@@ -49,22 +69,35 @@ impl Sensor {
         recorded: bool,
         streams: &Streams,
     ) -> Self {
-        // Whatever nobody hears of need not even be read off the page.
-        let schema = if recorded { setup.schema } else { setup.schema.kept(&setup.keep) };
+        // What nobody hears of need not even be read off the page.
+        let scraped = if recorded { setup.schema.clone() } else { setup.schema.kept(&setup.keep) };
         let mut prometheus = Prometheus::new(&setup.spec, epoch, setup.retention, setup.keep, streams);
         if recorded {
-            prometheus.keep_log();
+            prometheus.database_mut().keep_log();
         }
         Sensor {
             prometheus,
+            rules: Rules::new(setup.rules, setup.spec.evaluation_duration.duration(), epoch, streams),
             epoch,
             discovery: setup.spec.discovery,
-            schema,
+            schema: setup.schema,
+            scraped,
             kube_state_columns: kube_state_metrics::columns(&target.namespace, &target.deployment),
             target,
             owners: Vec::new(),
             pods: FxHashMap::default(),
             page: Vec::new(),
+            exporters: setup.exporters,
+            dcgm: setup.spec.dcgm,
+            gpu_readings: None,
+        }
+    }
+
+    /// An exporter is gone at `now`.
+    pub(super) fn forget_exporter(&mut self, now: SimTime, owner: Owner) {
+        // The youngest target of the owner is the one that is there.
+        if let Some(target) = self.owners.iter().rposition(|other| *other == owner) {
+            self.prometheus.forget(now, TargetId(target as u32));
         }
     }
 
@@ -80,6 +113,28 @@ impl Sensor {
             Err(error) => QueryOutcome::Error(error.to_string()),
         }
     }
+
+    /// Asks Prometheus a query at `now`, to the millisecond, for a value a pod.
+    pub(super) fn answer(&self, query: &mut Query, now: SimTime) -> Answer {
+        match query.evaluate(self.prometheus.database(), self.epoch.at(now), now) {
+            Ok(Value::Vector(elements)) => {
+                let element =
+                    |(labels, value): (Labels, f64)| Element { pod: labels.get("pod").to_owned(), value };
+                Answer::Vector(elements.into_iter().map(element).collect())
+            }
+            Ok(Value::Scalar(value)) => Answer::Scalar(value),
+            Ok(Value::Matrix(_) | Value::String(_)) => Answer::Other,
+            Err(error) => Answer::Error(error.to_string()),
+        }
+    }
+
+    /// The first sample of a family on an engine's own page, as it is now.
+    pub(super) fn read_page(&self, engine: &EngineCore, family: &str) -> Option<f64> {
+        let column = self.schema.columns().iter().position(|labels| labels.get(METRIC_NAME) == family)?;
+        let mut page = Vec::new();
+        self.schema.fill(engine.stats(), self.epoch, &mut page);
+        page.get(column).copied()
+    }
 }
 
 impl World<'_> {
@@ -89,13 +144,31 @@ impl World<'_> {
         let sensor = &mut self.sensor;
         let id = sensor.prometheus.known_target(labels, &sensor.kube_state_columns);
         self.follow_target(id, Owner::KubeStateMetrics);
+        for (group, at) in (0..).zip(self.sensor.rules.next_evaluations()) {
+            self.queue.push(at, Event::Rules(group));
+        }
+    }
+
+    /// Prometheus evaluates a group of recording rules.
+    pub(super) fn evaluate_rules(&mut self, group: u32) {
+        let (now, index) = (self.now, group as usize);
+        let Sensor { prometheus, rules, .. } = &mut self.sensor;
+        if rules.next_evaluation(index) == now {
+            rules.evaluate(prometheus.database_mut(), index, now);
+            self.queue.push(rules.next_evaluation(index), Event::Rules(group));
+        }
+    }
+
+    /// What a careful colleague would say about the recording rules, once the run is over.
+    pub(super) fn warn_about_rules(&mut self) {
+        self.sensor.rules.warnings().into_iter().for_each(|warning| self.totals.warn(warning));
     }
 
     /// A pod has an address: service discovery will find it, whether it answers or not.
     pub(super) fn discover_pod(&mut self, ordinal: u32) {
         let labels = self.pod_labels(ordinal);
         let sensor = &mut self.sensor;
-        let id = sensor.prometheus.discover(self.now, labels, sensor.schema.columns());
+        let id = sensor.prometheus.discover(self.now, labels, sensor.scraped.columns());
         self.follow_target(id, Owner::Pod(ordinal));
     }
 
@@ -103,7 +176,7 @@ impl World<'_> {
     pub(super) fn discover_old_pod(&mut self, ordinal: u32) {
         let labels = self.pod_labels(ordinal);
         let sensor = &mut self.sensor;
-        let id = sensor.prometheus.known_target(labels, sensor.schema.columns());
+        let id = sensor.prometheus.known_target(labels, sensor.scraped.columns());
         self.follow_target(id, Owner::Pod(ordinal));
     }
 
@@ -113,7 +186,7 @@ impl World<'_> {
         self.sensor.target.labels_of(&pod.name, ordinal, &node)
     }
 
-    fn follow_target(&mut self, id: TargetId, owner: Owner) {
+    pub(super) fn follow_target(&mut self, id: TargetId, owner: Owner) {
         debug_assert_eq!(id.0 as usize, self.sensor.owners.len());
         self.sensor.owners.push(owner);
         if let Owner::Pod(ordinal) = owner {
@@ -146,7 +219,7 @@ impl World<'_> {
 
     /// Hands on what was written to Prometheus' store since the last time.
     pub(super) fn tell_series(&mut self) {
-        for record in self.sensor.prometheus.take_log() {
+        for record in self.sensor.prometheus.database_mut().take_log() {
             self.recorder.series(&record);
         }
     }
@@ -173,12 +246,31 @@ impl World<'_> {
                 match slot.engine.as_ref().filter(|_| slot.pod.answers()) {
                     Some(engine) => {
                         let created = sensor.epoch.at(slot.serving_since);
-                        sensor.schema.fill(engine.stats(), created, &mut sensor.page);
+                        sensor.scraped.fill(engine.stats(), created, &mut sensor.page);
                         sensor.prometheus.scrape(id, now, Scraped::Page(&sensor.page));
                     }
                     None => sensor.prometheus.scrape(id, now, Scraped::Refused),
                 }
             }
+            Owner::Epp => {
+                let page = sensor.exporters.epp_page(&self.fleet, &self.ingress);
+                sensor.prometheus.scrape(id, now, Scraped::Series(page.series()));
+            }
+            Owner::Router => {
+                let page = sensor.exporters.router_page(&self.fleet, &self.ingress);
+                sensor.prometheus.scrape(id, now, Scraped::Series(page.series()));
+            }
+            Owner::Wva => {
+                let desired = self.wva.as_ref().and_then(Wva::exported);
+                let current = self.fleet.deployment.status_replicas();
+                let page =
+                    sensor.exporters.wva.as_ref().map(|wva| wva.page(desired, current)).unwrap_or_default();
+                sensor.prometheus.scrape(id, now, Scraped::Series(page.series()));
+            }
+            Owner::Dcgm(node) => match sensor.dcgm_page(node, &self.fleet) {
+                Some(page) => sensor.prometheus.scrape(id, now, Scraped::Series(page.series())),
+                None => sensor.prometheus.scrape(id, now, Scraped::Refused),
+            },
         }
         if let Some(at) = sensor.prometheus.next_scrape(id) {
             self.queue.push(at, Event::Scrape(target));
@@ -198,17 +290,24 @@ impl Target {
     /// The labels that Prometheus gives to all series of a pod, as a ServiceMonitor or PodMonitor of the Prometheus
     /// Operator relabels them.
     pub fn labels_of(&self, pod: &str, ordinal: u32, node: &str) -> Labels {
-        // Pod addresses of one /16, in order of creation.
-        let instance = format!("10.128.{}.{}:8080", ordinal / 250 % 256, ordinal % 250 + 2);
+        let instance = Target::address_of(ordinal);
         Labels::new([
             ("namespace", self.namespace.as_str()),
             ("pod", pod),
-            ("container", "kserve-container"),
+            ("container", Target::CONTAINER),
             ("service", &self.deployment),
             ("job", &self.deployment),
             ("endpoint", "metrics"),
             ("instance", &instance),
             ("node", node),
         ])
+    }
+
+    /// The name of a pod's container.
+    pub const CONTAINER: &'static str = "kserve-container";
+
+    /// Where the pod with this ordinal listens. Pods have addresses of one /16, in order of creation.
+    pub fn address_of(ordinal: u32) -> String {
+        format!("10.128.{}.{}:8080", ordinal / 250 % 256, ordinal % 250 + 2)
     }
 }

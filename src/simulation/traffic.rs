@@ -7,8 +7,9 @@ use super::world::World;
 use crate::problem::Problem;
 use crate::serving::engine::{Engine, RequestId};
 use crate::serving::gateway::{Admission, Gateway};
+use crate::serving::ingress_stats::{Finished, IngressStats};
 use crate::serving::router::Router;
-use crate::units::SimDuration;
+use crate::units::{SimDuration, Tokens};
 use crate::workload::Offer;
 
 /// Between the clients and the pods.
@@ -18,6 +19,16 @@ pub(super) struct Ingress {
     pub(super) router: Router,
     /// From the client's send until the request is in the engine's input queue.
     pub(super) delay: SimDuration,
+    /// What gateway and router count, where somebody reads it.
+    pub(super) stats: Option<Box<IngressStats>>,
+}
+
+impl Ingress {
+    pub(super) fn count(&mut self, event: impl FnOnce(&mut IngressStats)) {
+        if let Some(stats) = &mut self.stats {
+            event(stats);
+        }
+    }
 }
 
 impl World<'_> {
@@ -68,10 +79,12 @@ impl World<'_> {
     /// The client sends a request: latencies and its timeout count from here.
     fn send(&mut self, ordinal: u64) {
         let now = self.now;
+        self.knative_sent(ordinal);
         let Some(flight) = self.clients.flights.get_mut(ordinal) else { return };
         flight.sent = Some(now);
         flight.attempts += 1;
         self.totals.attempts += 1;
+        self.ingress.count(|stats| stats.received += 1);
         if let Some(timeout) = flight.request.timeout {
             self.queue.push(now + timeout, Event::ClientTimeout(ordinal));
         }
@@ -86,6 +99,7 @@ impl World<'_> {
                 self.queue.push(until, Event::GatewayTimeout(ordinal));
             }
             Admission::Refused => {
+                self.ingress.count(|stats| stats.refused(SimDuration::ZERO));
                 self.end_flight(ordinal, Fate::Refused, "no_ready_pod", Served::default());
             }
         }
@@ -96,7 +110,10 @@ impl World<'_> {
         let Some(pod) = self.ingress.router.choose() else { return };
         if let Some(flight) = self.clients.flights.get_mut(ordinal) {
             flight.stage = Stage::InTransit { pod, since: self.now };
+            let waited = flight.sent.map_or(SimDuration::ZERO, |sent| self.now.since(sent));
+            self.ingress.count(|stats| stats.routed(pod, flight.request.prompt_tokens, waited));
             self.queue.push(self.now + self.ingress.delay, Event::Delivery(ordinal));
+            self.knative_routed(ordinal, pod);
         }
     }
 
@@ -112,8 +129,18 @@ impl World<'_> {
     /// The client sees the last token of its answer.
     pub(super) fn answer(&mut self, ordinal: u64) {
         let Some(flight) = self.clients.flights.get_mut(ordinal) else { return };
-        if let Stage::Answered { reason, served, .. } = flight.stage {
+        if let Stage::Answered { pod, reason, served } = flight.stage {
             self.timeline.finished += 1;
+            if let (Some(sent), Some(first_token)) = (flight.sent, flight.first_token) {
+                let finished = Finished {
+                    pod,
+                    ttft: first_token.since(sent),
+                    e2e: self.now.since(sent),
+                    input_tokens: flight.request.prompt_tokens,
+                    output_tokens: served.output_tokens,
+                };
+                self.ingress.count(|stats| stats.finished(finished));
+            }
             self.end_flight(ordinal, Fate::Finished, reason, served);
         }
     }
@@ -126,13 +153,14 @@ impl World<'_> {
         let mut got = Served::default();
         match flight.stage {
             Stage::InEngine(pod) => {
+                let prefilling = flight.prefilling();
                 flight.stage = Stage::GivenUp { pod, at: now };
                 let source = flight.request.source;
                 if let Some(engine) = self.fleet.slot_mut(pod).engine.as_mut() {
                     engine.abort(now, RequestId(ordinal));
                     self.follow_engine(pod);
                 }
-                self.release_client(source, ordinal, Some(pod));
+                self.release_client(source, ordinal, Some(pod), prefilling);
                 return;
             }
             Stage::Held => {
@@ -150,6 +178,8 @@ impl World<'_> {
         let held = self.clients.flights.get_mut(ordinal).is_some_and(|flight| flight.stage == Stage::Held);
         if held && self.ingress.gateway.withdraw(ordinal) {
             self.totals.backlog.let_go(self.now);
+            let hold_timeout = self.ingress.gateway.hold_timeout();
+            self.ingress.count(|stats| stats.refused(hold_timeout));
             self.end_flight(ordinal, Fate::Refused, "hold_timeout", Served::default());
         }
     }
@@ -177,7 +207,7 @@ impl World<'_> {
                 Ending { fate: Fate::Aborted, reason: "client_timeout", at: Some(at), served }
             }
             _ => {
-                self.release_client(flight.request.source, ordinal, flight.pod());
+                self.release_client(flight.request.source, ordinal, flight.pod(), flight.prefilling());
                 Ending { fate, reason, at: Some(self.now), served }
             }
         };
@@ -185,11 +215,16 @@ impl World<'_> {
         Some(ending.fate)
     }
 
-    /// The request is no longer in flight for its router, nor for its source's cap.
-    fn release_client(&mut self, source: u16, request: u64, pod: Option<u32>) {
+    /// The request is no longer in flight for its router, nor for its source's cap; `prefilling` are the tokens of a prompt
+    /// of which its pod has made no answer yet.
+    fn release_client(&mut self, source: u16, request: u64, pod: Option<u32>, prefilling: Option<Tokens>) {
         if let Some(pod) = pod {
             self.ingress.router.done(pod);
+            if let Some(prompt) = prefilling {
+                self.ingress.count(|stats| stats.prefilled(pod, prompt));
+            }
         }
+        self.knative_ended(request);
         if self.clients.leaves(source) {
             self.queue.push(self.now, Event::ClientDone { source, request });
         }

@@ -2,7 +2,7 @@
 
 use super::checkers;
 use super::clients::Clients;
-use super::control::ControlLoops;
+use super::control::{ControlLoops, Wva};
 use super::event::{Event, EventQueue};
 use super::fleet::Fleet;
 use super::record::Recorder;
@@ -37,6 +37,8 @@ pub struct World<'a> {
     pub(super) ingress: Ingress,
     pub(super) fleet: Fleet,
     pub(super) sensor: Sensor,
+    /// Says what it wants as a metric, which the controller may follow.
+    pub(super) wva: Option<Wva>,
     pub(super) control: ControlLoops,
 
     pub(super) timeline: Timeline,
@@ -54,6 +56,8 @@ impl<'a> World<'a> {
     pub fn new(setup: Setup, recorder: &'a mut dyn Recorder) -> Result<Self, Problem> {
         let streams = Streams::new(setup.seed);
         let serving = setup.serving;
+        let recorded = recorder.wants_series();
+        let monitoring = if recorded { setup.monitoring.whole() } else { setup.monitoring };
         let mut world = World {
             now: SimTime::ZERO,
             end: SimTime::ZERO + setup.duration,
@@ -64,15 +68,11 @@ impl<'a> World<'a> {
                 gateway: Gateway::new(serving.gateway),
                 router: Router::new(serving.router, streams.stream("router")),
                 delay: serving.request_path.input,
+                stats: monitoring.exporters.read_ingress().then(Box::default),
             },
-            sensor: Sensor::new(
-                setup.monitoring,
-                setup.target.clone(),
-                setup.epoch,
-                recorder.wants_series(),
-                &streams,
-            ),
-            control: ControlLoops::new(setup.autoscaling, &streams),
+            sensor: Sensor::new(monitoring, setup.target.clone(), setup.epoch, recorded, &streams),
+            wva: setup.wva.map(|wva| Wva::new(wva, &streams)),
+            control: ControlLoops::new(setup.autoscaling, setup.epoch, &streams),
             timeline: Timeline::new(setup.tick),
             totals: Totals::new(serving.initial_replicas, setup.warnings),
             fleet: Fleet::new(&setup.target.deployment, serving, &streams)?,
@@ -81,6 +81,7 @@ impl<'a> World<'a> {
         };
         world.create_initial_pods();
         world.start_sensor();
+        world.start_exporters(&streams);
         world.start_control();
         world.start_timeline();
         world.pull_request()?;
@@ -135,7 +136,15 @@ impl<'a> World<'a> {
             Event::GatewayTimeout(request) => self.gateway_timeout(request),
             Event::Delivery(request) => self.delivery(request),
             Event::Arrival(_) => self.arrival()?,
+            Event::GpuSampleBegins => self.gpu_sample_begins(),
+            Event::GpuSampleEnds => self.gpu_sample_ends(),
             Event::Scrape(target) => self.scrape(target),
+            Event::Rules(group) => self.evaluate_rules(group),
+            Event::ScheduledScale(step) => self.scheduled_scale(step),
+            Event::AibrixReconcile => self.aibrix_reconcile(),
+            Event::AibrixReconciled => self.aibrix_reconciled(),
+            Event::KnativeLook => self.knative_look(),
+            Event::WvaOptimize => self.wva_optimize(),
             Event::KedaPoll => self.keda_poll(),
             Event::HpaSync => self.hpa_sync(),
             Event::Tick => self.tick(),
@@ -150,7 +159,8 @@ impl<'a> World<'a> {
     fn finish(mut self) {
         self.now = if self.drain { self.now.max(self.end) } else { self.end };
         self.last_tick();
-        self.warn_about_triggers();
+        self.warn_about_control();
+        self.warn_about_rules();
         self.warn_about_capacity();
         self.end_all_flights();
         for pod in self.fleet.live_ordinals() {

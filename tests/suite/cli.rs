@@ -1,5 +1,6 @@
 //! The command as a user types it, in a folder of its own: exit codes, the two channels, what is written and what is not.
 
+mod comparisons;
 mod files;
 mod query;
 mod refusals;

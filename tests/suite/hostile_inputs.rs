@@ -230,7 +230,7 @@ fn experiments() {
         (with(good, "seed = 1", "[hpa]\nsync_period = \"0s\""), "sync_period"),
         (with(good, "seed = 1", "[hpa]\ntolerance = -0.1"), "tolerance"),
         (with(good, "seed = 1", "[keda]\nversion = 2.20"), "quote it: \"2.20\""),
-        (with(good, "seed = 1", "[keda]\nversion = \"2.2\""), "use 2.19 or 2.20"),
+        (with(good, "seed = 1", "[keda]\nversion = \"2.2\""), "use 2.15 to 2.20"),
         (with(good, "seed = 1", "[gate]\nassert = [\"ttft_s.p95 = 2\"]"), "`=` is not a comparison"),
         (with(good, "seed = 1", "[sweep]"), "this sweep names no key"),
         (with(good, "seed = 1", "[monitoring]\nscrape_interval = 0"), "cannot scrape that often"),

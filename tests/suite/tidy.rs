@@ -27,9 +27,21 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "workload::Segment",
         ],
     ),
-    ("monitoring", &["units", "problem", "nearest", "histogram", "random", "lines", "serving::engine"]),
+    (
+        "monitoring",
+        &[
+            "units",
+            "problem",
+            "nearest",
+            "histogram",
+            "random",
+            "lines",
+            "serving::engine",
+            "serving::ingress_stats",
+        ],
+    ),
     ("autoscaling", LEAVES),
-    ("manifests", &["units", "problem", "autoscaling"]),
+    ("manifests", &["units", "problem", "autoscaling", "monitoring::rules"]),
     (
         "simulation",
         &[

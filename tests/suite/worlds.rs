@@ -68,6 +68,9 @@ impl Told {
         let list = match controller {
             Controller::KedaPoll => "triggers",
             Controller::HpaSync => "external_metrics",
+            Controller::Schedule | Controller::Aibrix | Controller::Knative | Controller::Wva => {
+                return Vec::new();
+            }
         };
         let reading = |decision: &DecisionRecord| {
             Some((decision.at, decision.detail[list].get(trigger)?["value"].as_f64()?))

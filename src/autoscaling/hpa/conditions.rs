@@ -42,6 +42,8 @@ pub enum Reason {
     ScalingDisabled,
     /// An external metric could not be had.
     FailedGetExternalMetric,
+    /// A pods metric could not be had.
+    FailedGetPodsMetric,
     /// No bound was touched.
     DesiredWithinRange,
     /// Cut to `maxReplicas`.

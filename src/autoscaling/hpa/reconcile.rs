@@ -7,7 +7,7 @@ use super::conditions::{Condition, Conditions, Reason};
 use super::events::ScaleEvents;
 use super::metrics::{Fetched, Proposal, propose};
 use super::policies::{Limited, limit_with_behavior, limit_without_behavior};
-use super::spec::{HpaSpec, Scale};
+use super::spec::{HpaSpec, Metric, Scale};
 use super::stabilization::{Recommendations, Stabilized};
 use crate::units::{Replicas, SimTime};
 use serde::Serialize;
@@ -71,6 +71,8 @@ pub struct Decision {
     pub metrics: Vec<Proposal>,
     /// The largest proposal.
     pub proposal: Option<Replicas>,
+    /// The metric that made it; the first of equal ones.
+    pub proposed_by: Option<String>,
     /// What stabilization made of it.
     pub stabilization: Option<Stabilized>,
     /// What bounds and rate limits made of that.
@@ -128,13 +130,14 @@ pub fn decide(
         .zip(fetched)
         .map(|(metric, fetched)| propose(spec, metric, fetched, scale))
         .collect();
-    let combined = largest(&decision.metrics);
+    let largest = largest(&decision.metrics);
+    let combined = largest.and_then(|metric| metric.replicas).unwrap_or(Replicas::ZERO);
     decision.error = first_error(&decision.metrics);
     let failed = decision.metrics.iter().filter(|metric| metric.replicas.is_none()).count();
     // A missing metric might have asked for more, so the others may raise the size but not lower it.
     if failed == decision.metrics.len() || (failed > 0 && combined < scale.spec) {
         decision.path = Path::MetricsFailed;
-        state.conditions.scaling_active = Condition::fails(Reason::FailedGetExternalMetric);
+        state.conditions.scaling_active = Condition::fails(failure(&decision.metrics));
         decision.conditions = state.conditions;
         return decision;
     }
@@ -142,7 +145,16 @@ pub fn decide(
     // Negative proposals exist: KEDA before v2.20 passes negative values on.
     let proposal = combined.max(Replicas::ZERO);
     decision.proposal = Some(proposal);
-    decision.reason = reason_of(&decision.metrics, proposal, scale.spec);
+    let above = largest.map(|metric| {
+        let metric = &metric.metric;
+        format!("{} metric {} above target", metric.kind(), metric.name())
+    });
+    decision.proposed_by = largest.map(|metric| metric.metric.name().to_owned());
+    decision.reason = if proposal > scale.spec {
+        above
+    } else {
+        (proposal < scale.spec).then(|| "All metrics below target".to_owned())
+    };
     let (stabilized, limited) = normalize(spec, scale.spec, proposal, state, now);
     decision.desired_replicas = limited.replicas;
     decision.stabilization = Some(stabilized);
@@ -202,29 +214,34 @@ fn finish(mut decision: Decision, spec: &HpaSpec, state: &mut HpaState, now: Sim
     decision
 }
 
-/// The largest proposal; 0 without any. As upstream, a first proposal of 0 or a negative one gives way to the next.
-fn largest(metrics: &[Proposal]) -> Replicas {
-    metrics.iter().filter_map(|metric| metric.replicas).fold(Replicas::ZERO, |largest, replicas| {
-        if largest == Replicas::ZERO || replicas > largest { replicas } else { largest }
-    })
+/// The metric with the largest proposal. As upstream, a first proposal of 0 or a negative one gives way to the next.
+fn largest(metrics: &[Proposal]) -> Option<&Proposal> {
+    let valid = metrics.iter().filter_map(|metric| Some((metric.replicas?, metric)));
+    let largest =
+        valid.reduce(
+            |largest, next| {
+                if largest.0 == Replicas::ZERO || next.0 > largest.0 { next } else { largest }
+            },
+        );
+    largest.map(|(_, metric)| metric)
+}
+
+/// The condition's reason is the first failed metric's.
+fn failure(metrics: &[Proposal]) -> Reason {
+    match metrics.iter().find(|metric| metric.error.is_some()).map(|metric| &metric.metric) {
+        Some(Metric::Pods(_)) => Reason::FailedGetPodsMetric,
+        _ => Reason::FailedGetExternalMetric,
+    }
 }
 
 fn first_error(metrics: &[Proposal]) -> Option<String> {
     let (metric, first) = metrics.iter().find_map(|metric| Some((metric, metric.error.as_ref()?)))?;
     let failed = metrics.iter().filter(|metric| metric.error.is_some()).count();
-    let name = &metric.metric.name;
+    let name = metric.metric.name();
     Some(format!(
         "invalid metrics ({failed} invalid out of {}), first error is: {name}: {first}",
         metrics.len()
     ))
-}
-
-fn reason_of(metrics: &[Proposal], proposal: Replicas, current: Replicas) -> Option<String> {
-    if proposal > current {
-        let highest = metrics.iter().find(|metric| metric.replicas == Some(proposal))?;
-        return Some(format!("external metric {} above target", highest.metric.name));
-    }
-    (proposal < current).then(|| "All metrics below target".to_owned())
 }
 
 impl Decision {
@@ -238,6 +255,7 @@ impl Decision {
             max_replicas: spec.max_replicas,
             metrics: Vec::new(),
             proposal: None,
+            proposed_by: None,
             stabilization: None,
             limits: None,
             desired_replicas: scale.spec,
@@ -253,15 +271,17 @@ impl Decision {
 mod tests {
     use super::super::behavior::{Behavior, PolicyKind, ScalingPolicy, ScalingRules, SelectPolicy};
     use super::super::flags::ControllerManagerFlags;
-    use super::super::spec::{CompleteBehavior, ExternalMetric, MetricTarget};
+    use super::super::spec::{CompleteBehavior, ExternalMetric, MetricTarget, PodsMetric};
     use super::*;
     use crate::units::{MilliValue, SimDuration};
     use proptest::prelude::*;
 
     fn hpa(metrics: usize) -> HpaSpec {
-        let metric = |i| ExternalMetric {
-            name: format!("s{i}-prometheus"),
-            target: MetricTarget::AverageValue(MilliValue(2000)),
+        let metric = |i| {
+            Metric::External(ExternalMetric {
+                name: format!("s{i}-prometheus"),
+                target: MetricTarget::AverageValue(MilliValue(2000)),
+            })
         };
         HpaSpec {
             min_replicas: Replicas(1),
@@ -286,7 +306,7 @@ mod tests {
         let now = SimTime::ZERO + SimDuration::from_secs(seconds);
         let fetched: Vec<Fetched> = values
             .iter()
-            .map(|value| value.map(|v| vec![MilliValue(v)]).ok_or("refused".to_owned()))
+            .map(|value| Fetched::External(value.map(|v| vec![MilliValue(v)]).ok_or("refused".to_owned())))
             .collect();
         match plan(spec, scale(replicas), state, now) {
             Plan::Decided(decision) => *decision,
@@ -322,10 +342,29 @@ mod tests {
         let (spec, mut state) = (hpa(2), HpaState::default());
         let down = sync(&spec, &mut state, 3, 15, &[Some(2_000), None]);
         assert_eq!((down.path, down.rescaled), (Path::MetricsFailed, false));
-        let error = "invalid metrics (1 invalid out of 2), first error is: s1-prometheus: refused";
+        let error = "invalid metrics (1 invalid out of 2), first error is: s1-prometheus: unable to fetch metrics from external metrics API: refused";
         assert_eq!(down.error.as_deref(), Some(error));
         let up = sync(&spec, &mut state, 3, 30, &[Some(10_000), None]);
         assert_eq!((up.desired_replicas, up.rescaled, up.error.as_deref()), (Replicas(5), true, Some(error)));
+    }
+
+    #[test]
+    fn the_first_metric_that_fails_names_the_condition() {
+        let external = hpa(1).metrics.remove(0);
+        let pods = Metric::Pods(PodsMetric { name: "waiting".to_owned(), average_value: MilliValue(5000) });
+        let refused = |metric: &Metric| match metric {
+            Metric::External(_) => Fetched::External(Err("refused".to_owned())),
+            Metric::Pods(_) => Fetched::Pods(Err("refused".to_owned())),
+        };
+        for (metrics, reason) in [
+            (vec![external.clone(), pods.clone()], Reason::FailedGetExternalMetric),
+            (vec![pods, external], Reason::FailedGetPodsMetric),
+        ] {
+            let fetched: Vec<Fetched> = metrics.iter().map(refused).collect();
+            let spec = HpaSpec { metrics, ..hpa(0) };
+            let decision = decide(&spec, scale(3), &mut HpaState::default(), SimTime::ZERO, &fetched);
+            assert_eq!(decision.conditions.scaling_active, Condition::fails(reason));
+        }
     }
 
     #[test]
@@ -364,6 +403,14 @@ mod tests {
         assert_eq!(json["metrics"][0]["target"]["target_milli"], 2000);
         assert_eq!(json["limits"]["reason"], "DesiredWithinRange");
         assert_eq!(json["conditions"]["able_to_scale"], "True/SucceededRescale");
+    }
+
+    #[test]
+    fn a_pods_metric_looks_like_an_external_one_as_json() {
+        let pods = Metric::Pods(PodsMetric { name: "waiting".to_owned(), average_value: MilliValue(5000) });
+        let json = serde_json::to_value(pods).expect("serializes");
+        let target = serde_json::json!({ "type": "AverageValue", "target_milli": 5000 });
+        assert_eq!(json, serde_json::json!({ "type": "Pods", "name": "waiting", "target": target }));
     }
 
     fn any_rules() -> impl Strategy<Value = Option<ScalingRules>> {

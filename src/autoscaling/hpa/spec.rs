@@ -1,4 +1,4 @@
-//! An HPA as its controller reads it: bounds, external metrics, and behavior with every default filled in.
+//! An HPA as its controller reads it: bounds, metrics, and behavior with every default filled in.
 
 use super::PolicyKind;
 use super::behavior::{Behavior, ScalingPolicy, ScalingRules, SelectPolicy};
@@ -6,9 +6,9 @@ use super::flags::ControllerManagerFlags;
 use crate::autoscaling::quantity;
 use crate::problem::Problem;
 use crate::units::{MilliValue, Replicas, SimDuration, SimTime};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
-/// A HorizontalPodAutoscaler (autoscaling/v2) on external metrics, and the flags of the controller that syncs it.
+/// A HorizontalPodAutoscaler (autoscaling/v2) on external and pods metrics, and the flags of the controller that syncs it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HpaSpec {
     /// `minReplicas`; the API server fills in 1.
@@ -16,11 +16,47 @@ pub struct HpaSpec {
     /// `maxReplicas`: at least 1 and `min_replicas`.
     pub max_replicas: Replicas,
     /// `metrics`, at least one.
-    pub metrics: Vec<ExternalMetric>,
+    pub metrics: Vec<Metric>,
     /// `behavior`; `None` takes another code path than one filled with defaults.
     pub behavior: Option<CompleteBehavior>,
     /// Flags of kube-controller-manager.
     pub flags: ControllerManagerFlags,
+}
+
+/// One entry of `metrics`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "type")]
+pub enum Metric {
+    /// A value from anywhere, by the external metrics API.
+    External(ExternalMetric),
+    /// A value a pod, by the custom metrics API.
+    Pods(PodsMetric),
+}
+
+impl Metric {
+    /// What Kubernetes calls its kind in messages.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Metric::External(_) => "external",
+            Metric::Pods(_) => "pods",
+        }
+    }
+
+    /// `metric.name`.
+    pub fn name(&self) -> &str {
+        match self {
+            Metric::External(metric) => &metric.name,
+            Metric::Pods(metric) => &metric.name,
+        }
+    }
+
+    /// `target`.
+    pub fn target(&self) -> MetricTarget {
+        match self {
+            Metric::External(metric) => metric.target,
+            Metric::Pods(metric) => MetricTarget::AverageValue(metric.average_value),
+        }
+    }
 }
 
 /// One entry of `metrics` of type `External`.
@@ -30,6 +66,20 @@ pub struct ExternalMetric {
     pub name: String,
     /// `target`.
     pub target: MetricTarget,
+}
+
+/// One entry of `metrics` of type `Pods`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PodsMetric {
+    /// `metric.name`.
+    pub name: String,
+    /// `target.averageValue`, the only kind of target here. Positive.
+    #[serde(rename = "target", serialize_with = "as_target")]
+    pub average_value: MilliValue,
+}
+
+fn as_target<S: Serializer>(average_value: &MilliValue, serializer: S) -> Result<S::Ok, S::Error> {
+    MetricTarget::AverageValue(*average_value).serialize(serializer)
 }
 
 /// `target` of an external metric.

@@ -45,6 +45,12 @@ impl KubernetesVersion {
         self.minor >= 33
     }
 
+    /// Whether a sync that failed shows in `status.currentMetrics` which metrics failed (`horizontal.go`:
+    /// `setCurrentReplicasAndMetricsInStatus` from 1.29); before, those of the last sync that did not fail stay.
+    pub fn shows_failed_metrics(self) -> bool {
+        self.minor >= 29
+    }
+
     /// Whether `behavior.*.tolerance` is served: feature gate `HPAConfigurableTolerance`, alpha in 1.33 and on by
     /// default from 1.35. With the gate off the API server drops the field.
     pub fn has_configurable_tolerance(self) -> bool {

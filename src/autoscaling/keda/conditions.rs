@@ -1,4 +1,4 @@
-//! `status.conditions` of a ScaledObject and the events beside them, with the upstream names.
+//! `status.conditions` of a ScaledObject, with the upstream names.
 
 use serde::{Serialize, Serializer};
 use std::fmt;
@@ -46,26 +46,6 @@ pub enum Reason {
     NoFallbackFound,
 }
 
-/// Events that KEDA records (`pkg/eventreason`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub enum Event {
-    /// The target was scaled up from zero or idle.
-    #[serde(rename = "KEDAScaleTargetActivated")]
-    ScaleTargetActivated,
-    /// The target was scaled down to zero or idle.
-    #[serde(rename = "KEDAScaleTargetDeactivated")]
-    ScaleTargetDeactivated,
-    /// A trigger could not be read.
-    #[serde(rename = "KEDAScalerFailed")]
-    ScalerFailed,
-    /// A poll found the first metric that falls back.
-    #[serde(rename = "ScaledObjectFallbackActivated")]
-    FallbackActivated,
-    /// A poll found that no metric falls back any more.
-    #[serde(rename = "ScaledObjectFallbackDeactivated")]
-    FallbackDeactivated,
-}
-
 impl Condition {
     pub(super) fn new(status: Status, reason: Reason) -> Self {
         Condition { status, reason }
@@ -92,7 +72,5 @@ mod tests {
     fn names_are_upstreams() {
         let condition = Condition::new(Status::Unknown, Reason::PartialTriggerError);
         assert_eq!(condition.to_string(), "Unknown/PartialTriggerError");
-        let event = serde_json::to_string(&Event::ScaleTargetActivated).expect("serializes");
-        assert_eq!(event, "\"KEDAScaleTargetActivated\"");
     }
 }

@@ -1,10 +1,13 @@
-//! What KEDA's poll loop does to the target: `RequestScale` of `pkg/scaling/executor/scale_scaledobjects.go` (v2.20.2).
+//! What KEDA's poll loop does to the target: `RequestScale` of `pkg/scaling/executor/scale_scaledobjects.go` (v2.15 to
+//! v2.20).
 //!
 //! It moves the size between zero (or idle) and the minimum. It never sets 1 to N: that is the HPA's.
 
 use super::annotations::Annotations;
-use super::conditions::{Condition, Event, Reason, Status};
+use super::conditions::{Condition, Reason, Status};
+use super::events::Event;
 use super::scaled_object::ScaledObjectSpec;
+use super::version::KedaVersion;
 use crate::units::{Replicas, SimTime};
 use serde::Serialize;
 
@@ -25,6 +28,8 @@ pub struct ScaleRequest<'a> {
     pub is_active: bool,
     /// Whether any trigger failed.
     pub is_error: bool,
+    /// The release that decides.
+    pub version: KedaVersion,
 }
 
 /// What comes of it.
@@ -36,13 +41,17 @@ pub struct ScaleResult {
     pub replicas: Option<Replicas>,
     /// Whether `status.lastActiveTime` becomes now.
     pub refreshes_last_active: bool,
-    /// Condition `Ready`.
+    /// Condition `Ready` as v2.20 writes it. The status tells what became of it.
+    #[serde(skip)]
     pub ready: Condition,
-    /// Condition `Active`, where it is set.
+    /// Condition `Active`, where it is set; likewise.
+    #[serde(skip)]
     pub active: Option<Condition>,
-    /// Condition `Paused`, where it is set.
+    /// Condition `Paused`, where it is set; likewise.
+    #[serde(skip)]
     pub paused: Option<Condition>,
     /// The event that is recorded.
+    #[serde(skip)]
     pub event: Option<Event>,
 }
 
@@ -62,6 +71,8 @@ pub enum Rule {
     StaysActive,
     /// Inactive with a failing trigger: waits for the fallback.
     AwaitsFallback,
+    /// Likewise, but scaled to the fallback's size at once (up to v2.16).
+    ScaledToFallback,
     /// Inactive with a failing trigger and no fallback: errors never scale to zero.
     TriggerError,
     /// Inactive, but not for long enough.
@@ -80,9 +91,13 @@ pub enum Rule {
 pub fn request_scale(request: &ScaleRequest<'_>, now: SimTime) -> ScaleResult {
     if request.annotations.pauses() {
         let paused = Some(Condition::new(Status::True, Reason::ScaledObjectPaused));
+        // Since v2.20 the reconciler sets the size, and no poll comes so far.
+        let set =
+            request.annotations.paused_replicas.filter(|_| !request.version.polls_write_all_conditions());
         return ScaleResult {
             paused,
             active: None,
+            replicas: set.filter(|&replicas| replicas != request.current),
             ..ScaleResult::untouched(Rule::Paused, Reason::ScalerNotActive)
         };
     }
@@ -123,8 +138,12 @@ fn when_inactive(request: &ScaleRequest<'_>, now: SimTime) -> ScaleResult {
     let min = spec.min_replicas();
     let idle = spec.idle_replica_count.map(Replicas);
     match &spec.fallback {
-        // At zero the HPA sleeps and could not scale to the fallback's replicas.
         Some(fallback) if request.is_error && fallback.replicas != 0 => {
+            if request.version.polls_scale_to_fallback() {
+                let replicas = Some(Replicas(fallback.replicas));
+                return ScaleResult { replicas, ..untouched(Rule::ScaledToFallback) };
+            }
+            // At zero the HPA sleeps and could not scale to the fallback's replicas.
             return untouched(Rule::AwaitsFallback);
         }
         None if request.is_error => {
@@ -203,6 +222,7 @@ mod tests {
             current: Replicas(current),
             is_active: false,
             is_error: false,
+            version: KedaVersion::V2_20,
         }
     }
 
@@ -253,5 +273,30 @@ mod tests {
         let result = request_scale(&request, at(9));
         assert_eq!((result.rule, result.refreshes_last_active), (Rule::PartialError, false));
         assert_eq!(result.ready.to_string(), "Unknown/PartialTriggerError");
+    }
+
+    #[test]
+    fn up_to_2_16_an_error_scales_to_the_fallback_at_once() {
+        let fallback = Some(Fallback { failure_threshold: 3, replicas: 4, behavior: None });
+        let (spec, none) =
+            (ScaledObjectSpec { fallback, ..ScaledObjectSpec::default() }, Annotations::default());
+        for version in KedaVersion::ALL {
+            let request = ScaleRequest { is_error: true, version, ..request(&spec, &none, 9) };
+            let at_once = version <= KedaVersion::V2_16;
+            assert_eq!(request_scale(&request, at(9)).replicas, at_once.then_some(Replicas(4)), "{version}");
+        }
+    }
+
+    #[test]
+    fn before_2_20_a_poll_sets_the_paused_size() {
+        let (spec, paused) = (
+            ScaledObjectSpec::default(),
+            Annotations { paused_replicas: Some(Replicas(4)), ..Annotations::default() },
+        );
+        let set = |version, current| {
+            request_scale(&ScaleRequest { version, ..request(&spec, &paused, current) }, at(9)).replicas
+        };
+        assert_eq!(set(KedaVersion::V2_19, 1), Some(Replicas(4)));
+        assert_eq!((set(KedaVersion::V2_19, 4), set(KedaVersion::V2_20, 1)), (None, None));
     }
 }

@@ -1,18 +1,14 @@
 //! The HPA that KEDA makes of a ScaledObject (`controllers/keda/hpa.go`, v2.20.2).
 
 use super::annotations::Annotations;
-use super::prometheus_scaler::PrometheusTrigger;
 use super::scaled_object::ScaledObjectSpec;
+use super::scaler::Scaler;
 use super::version::KedaVersion;
 use crate::autoscaling::hpa::{
-    Behavior, CompleteBehavior, ControllerManagerFlags, ExternalMetric, HpaSpec, ScalingRules, SelectPolicy,
+    Behavior, CompleteBehavior, ControllerManagerFlags, ExternalMetric, HpaSpec, Metric, ScalingRules,
+    SelectPolicy,
 };
 use crate::problem::Problem;
-
-/// The name of the metric of the trigger with this index (`GenerateMetricNameWithIndex`).
-pub fn metric_name(trigger: usize) -> String {
-    format!("s{trigger}-prometheus")
-}
 
 /// The name of the HPA of the ScaledObject called `name`.
 pub fn hpa_name(name: &str, spec: &ScaledObjectSpec) -> String {
@@ -37,27 +33,28 @@ pub fn hpa_behavior(spec: &ScaledObjectSpec, annotations: &Annotations) -> Optio
     behavior
 }
 
-/// The HPA as its controller reads it: one external metric for each trigger, `minReplicas` never below 1.
+/// The HPA as its controller reads it: one external metric for each trigger in their order, `minReplicas` never below 1.
+/// KEDA sorts its metrics by their type, which is `External` for all of them.
 ///
 /// # Errors
 /// A behavior that the API server refuses.
 pub fn generate_hpa(
     spec: &ScaledObjectSpec,
     annotations: &Annotations,
-    triggers: &[PrometheusTrigger],
+    scalers: &[Scaler],
     version: KedaVersion,
     flags: &ControllerManagerFlags,
 ) -> Result<HpaSpec, Problem> {
-    let metric = |(i, trigger): (usize, &PrometheusTrigger)| ExternalMetric {
-        name: metric_name(i),
-        target: trigger.target(version),
+    let metric = |(i, scaler): (usize, &Scaler)| ExternalMetric {
+        name: scaler.metric_name(i, version),
+        target: scaler.target(version),
     };
     let complete = |behavior: Behavior| CompleteBehavior::of(&behavior, flags);
     let under = |problem: Problem| problem.under("advanced.horizontal_pod_autoscaler_config.behavior");
     Ok(HpaSpec {
         min_replicas: spec.hpa_min_replicas(),
         max_replicas: spec.hpa_max_replicas(),
-        metrics: triggers.iter().enumerate().map(metric).collect(),
+        metrics: scalers.iter().enumerate().map(metric).map(Metric::External).collect(),
         behavior: hpa_behavior(spec, annotations).map(complete).transpose().map_err(under)?,
         flags: flags.clone(),
     })
@@ -73,9 +70,9 @@ mod tests {
     fn generate(toml: &str, annotations: Annotations) -> HpaSpec {
         let spec: ScaledObjectSpec = toml::from_str(toml).expect("valid TOML");
         let version = KedaVersion::default();
-        let parse = |trigger: &Trigger| PrometheusTrigger::parse(trigger, version).expect("valid");
-        let triggers: Vec<_> = spec.triggers.iter().map(parse).collect();
-        generate_hpa(&spec, &annotations, &triggers, version, &ControllerManagerFlags::default())
+        let parse = |trigger: &Trigger| Scaler::parse(trigger, version).expect("valid");
+        let scalers: Vec<_> = spec.triggers.iter().map(parse).collect();
+        generate_hpa(&spec, &annotations, &scalers, version, &ControllerManagerFlags::default())
             .expect("valid")
     }
 
@@ -86,16 +83,25 @@ mod tests {
         [[triggers]]
         type = 'prometheus'
         metric_type = 'Value'
-        metadata = { query = 'down', threshold = '0.8' }";
+        metadata = { query = 'down', threshold = '0.8' }
+        [[triggers]]
+        type = 'cron'
+        metadata = { timezone = 'Asia/Tokyo', start = '0 8 * * *', end = '0 18 * * *', desiredReplicas = '3' }";
 
     #[test]
     fn bounds_metrics_and_no_behavior() {
         let hpa = generate(TRIGGERS, Annotations::default());
         assert_eq!((hpa.min_replicas, hpa.max_replicas, hpa.behavior), (Replicas(1), Replicas(100), None));
-        let metric = |i, target| ExternalMetric { name: format!("s{i}-prometheus"), target };
-        let (first, second) =
-            (MetricTarget::AverageValue(MilliValue(2000)), MetricTarget::Value(MilliValue(800)));
-        assert_eq!(hpa.metrics, [metric(0, first), metric(1, second)]);
+        let metric = |name: &str, target| Metric::External(ExternalMetric { name: name.to_owned(), target });
+        let shared = |milli| MetricTarget::AverageValue(MilliValue(milli));
+        assert_eq!(
+            hpa.metrics,
+            [
+                metric("s0-prometheus", shared(2000)),
+                metric("s1-prometheus", MetricTarget::Value(MilliValue(800))),
+                metric("s2-cron-Asia-Tokyo-08xxx-018xxx", shared(1000)),
+            ]
+        );
         assert_eq!(MetricType::default(), MetricType::AverageValue);
     }
 
@@ -121,6 +127,5 @@ mod tests {
         spec.advanced.get_or_insert_default().horizontal_pod_autoscaler_config.get_or_insert_default().name =
             Some("mine".to_owned());
         assert_eq!(hpa_name("llama", &spec), "mine");
-        assert_eq!(metric_name(1), "s1-prometheus");
     }
 }

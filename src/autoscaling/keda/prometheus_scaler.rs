@@ -1,13 +1,13 @@
 //! The prometheus trigger: what its metadata say, and what an answer of Prometheus is worth
 //! (`pkg/scalers/prometheus_scaler.go`, v2.20.2).
 
+use super::metadata::Metadata;
 use super::scaled_object::{MetricType, Trigger};
-use super::version::KedaVersion;
+use super::version::{KedaVersion, Timeout};
 use crate::autoscaling::go;
 use crate::autoscaling::hpa::MetricTarget;
 use crate::autoscaling::quantity::Quantity;
 use crate::problem::Problem;
-use indexmap::IndexMap;
 
 /// A checked prometheus trigger.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,6 +43,9 @@ pub enum QueryOutcome {
     Error(String),
 }
 
+/// How a number is written.
+const EXAMPLE: &str = "\"2\" or \"0.8\"";
+
 /// Metadata keys that decide about scaling.
 const DECIDING_KEYS: [&str; 5] =
     ["query", "threshold", "activationThreshold", "ignoreNullValues", "namespace"];
@@ -77,33 +80,18 @@ impl PrometheusTrigger {
     /// missing one, one that Go could not parse. `serverAddress` may be missing, since policies are written before
     /// there is a server.
     pub fn parse(trigger: &Trigger, version: KedaVersion) -> Result<Self, Vec<Problem>> {
-        let mut metadata = Metadata { given: &trigger.metadata, problems: Vec::new() };
-        metadata.refuse_unknown_keys();
+        let mut metadata = Metadata::new("prometheus", trigger, &DECIDING_KEYS, &TRANSPORT_KEYS, version);
         metadata.check_transport();
-        let query = metadata.required("query").to_owned();
-        let threshold = metadata.threshold(version);
-        let activation_threshold = metadata.number("activationThreshold").unwrap_or(0.0);
-        let ignore_null_values = metadata.boolean("ignoreNullValues").unwrap_or(true);
-        let namespace = metadata.text("namespace").map(str::to_owned);
-        let metric_type = trigger.metric_type.unwrap_or_default();
-        if metric_type == MetricType::Utilization {
-            let message = "metric type `Utilization` is for cpu and memory alone";
-            metadata
-                .problems
-                .push(Problem::key("metric_type", message).help("use `AverageValue` or `Value`"));
-        }
-        if !metadata.problems.is_empty() {
-            return Err(metadata.problems);
-        }
-        Ok(PrometheusTrigger {
-            query,
-            threshold,
-            activation_threshold,
-            ignore_null_values,
-            namespace,
-            metric_type,
+        let parsed = PrometheusTrigger {
+            query: metadata.required("query").to_owned(),
+            threshold: metadata.threshold(),
+            activation_threshold: metadata.number("activationThreshold", EXAMPLE).unwrap_or(0.0),
+            ignore_null_values: metadata.boolean("ignoreNullValues").unwrap_or(true),
+            namespace: metadata.text("namespace").map(str::to_owned),
+            metric_type: metadata.metric_type(trigger),
             use_cached_metrics: trigger.use_cached_metrics.unwrap_or(false),
-        })
+        };
+        metadata.finish(parsed)
     }
 
     /// The value of an answer (`ExecutePromQuery`), or KEDA's error.
@@ -153,11 +141,7 @@ impl PrometheusTrigger {
 
     /// The target of the HPA's metric (`GetMetricTargetMili`).
     pub fn target(&self, version: KedaVersion) -> MetricTarget {
-        let milli = Quantity::from_float(self.threshold, version).milli();
-        match self.metric_type {
-            MetricType::Value => MetricTarget::Value(milli),
-            MetricType::AverageValue | MetricType::Utilization => MetricTarget::AverageValue(milli),
-        }
+        self.metric_type.target(Quantity::from_float(self.threshold, version).milli())
     }
 
     fn multiple_elements(&self) -> String {
@@ -165,75 +149,16 @@ impl PrometheusTrigger {
     }
 }
 
-/// Metadata being read, as `pkg/scalers/scalersconfig/typed_config.go` reads them: trimmed, and empty is missing.
-struct Metadata<'a> {
-    given: &'a IndexMap<String, String>,
-    problems: Vec<Problem>,
-}
-
-impl<'a> Metadata<'a> {
-    fn problem(&mut self, key: &str, message: String, help: &str) {
-        self.problems.push(Problem::key(format!("metadata.{key}"), message).help(help));
-    }
-
-    fn text(&self, key: &str) -> Option<&'a str> {
-        self.given.get(key).map(|value| value.trim()).filter(|value| !value.is_empty())
-    }
-
-    fn required(&mut self, key: &str) -> &'a str {
-        self.text(key).unwrap_or_else(|| {
-            self.problem(
-                key,
-                format!("the prometheus trigger needs `{key}`"),
-                "add it to the trigger's metadata",
-            );
-            ""
-        })
-    }
-
-    /// KEDA reads floats as JSON, so `.5`, `+1` and `NaN` are none.
-    fn number(&mut self, key: &str) -> Option<f64> {
-        let text = self.text(key)?;
-        let number = serde_json::from_str(text).ok();
-        if number.is_none() {
-            self.problem(key, format!("`{text}` is no number"), "write it as \"2\" or \"0.8\"");
-        }
-        number
-    }
-
-    fn boolean(&mut self, key: &str) -> Option<bool> {
-        let text = self.text(key)?;
-        let boolean = go::parse_bool(text);
-        if boolean.is_none() {
-            self.problem(key, format!("`{text}` is neither true nor false"), "write \"true\" or \"false\"");
-        }
-        boolean
-    }
-
+impl Metadata<'_> {
     /// KEDA takes any number; Kubernetes refuses an HPA whose target is not positive.
-    fn threshold(&mut self, version: KedaVersion) -> f64 {
+    fn threshold(&mut self) -> f64 {
         self.required("threshold");
-        let threshold = self.number("threshold").unwrap_or(f64::NAN);
-        if !threshold.is_nan() && Quantity::from_float(threshold, version).milli().get() <= 0 {
+        let threshold = self.number("threshold", EXAMPLE).unwrap_or(f64::NAN);
+        if !threshold.is_nan() && Quantity::from_float(threshold, self.version).milli().get() <= 0 {
             let message = format!("a threshold of {threshold} is not above 0 in thousandths");
             self.problem("threshold", message, "Kubernetes refuses an HPA whose target is not positive");
         }
         threshold
-    }
-
-    fn refuse_unknown_keys(&mut self) {
-        for key in self.given.keys() {
-            let known = || DECIDING_KEYS.iter().chain(&TRANSPORT_KEYS);
-            if known().any(|name| name == key) {
-                continue;
-            }
-            let nearest = known().find(|name| name.eq_ignore_ascii_case(key));
-            let help = match nearest {
-                Some(name) => format!("KEDA ignores it; did you mean `{name}`?"),
-                None => format!("KEDA ignores it; the keys that decide are {}", DECIDING_KEYS.join(", ")),
-            };
-            self.problem(key, format!("the prometheus trigger has no `{key}`"), &help);
-        }
     }
 
     /// Settings without effect here that would keep KEDA from building the scaler.
@@ -249,16 +174,7 @@ impl<'a> Metadata<'a> {
                 );
             }
         }
-        if let Some(text) = self.text("timeout")
-            && go::parse_duration(text).is_none()
-            && text.parse::<u32>().is_err()
-        {
-            self.problem(
-                "timeout",
-                format!("`{text}` is no duration"),
-                "write \"3s\", or \"3000\" for milliseconds",
-            );
-        }
+        self.check_timeout();
         const MODES: [&str; 6] = ["apiKey", "basic", "tls", "bearer", "custom", "oauth"];
         for key in ["authModes", "authMode"] {
             for mode in
@@ -271,6 +187,23 @@ impl<'a> Metadata<'a> {
                         &format!("use one of {}", MODES.join(", ")),
                     );
                 }
+            }
+        }
+    }
+
+    fn check_timeout(&mut self) {
+        let Some(text) = self.text("timeout") else { return };
+        let is_milliseconds = text.parse::<u32>().is_ok();
+        match self.version.timeout() {
+            Timeout::Unknown => {}
+            Timeout::Milliseconds if is_milliseconds => {}
+            Timeout::Duration if is_milliseconds || go::parse_duration(text).is_some() => {}
+            Timeout::Milliseconds => {
+                self.problem("timeout", format!("`{text}` is no number"), "write \"3000\" for three seconds");
+            }
+            Timeout::Duration => {
+                let help = "write \"3s\", or \"3000\" for milliseconds";
+                self.problem("timeout", format!("`{text}` is no duration"), help);
             }
         }
     }

@@ -3,8 +3,8 @@
 //! Our TOML writes them in snake_case, a manifest in camelCase; `None` is what the user left out, so that a policy can
 //! be exported as it was written. KEDA's defaults are methods, not values filled in.
 
-use crate::autoscaling::hpa::{Behavior, seconds_of};
-use crate::units::{Replicas, SimDuration};
+use crate::autoscaling::hpa::{Behavior, MetricTarget, seconds_of};
+use crate::units::{MilliValue, Replicas, SimDuration};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
@@ -162,6 +162,16 @@ pub enum MetricType {
     Value,
     /// Only for cpu and memory.
     Utilization,
+}
+
+impl MetricType {
+    /// The target of an external metric. `Utilization` is none, and refused where triggers are read.
+    pub(super) fn target(self, milli: MilliValue) -> MetricTarget {
+        match self {
+            MetricType::Value => MetricTarget::Value(milli),
+            MetricType::AverageValue | MetricType::Utilization => MetricTarget::AverageValue(milli),
+        }
+    }
 }
 
 /// One entry of `spec.triggers`.

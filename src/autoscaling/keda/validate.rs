@@ -1,15 +1,19 @@
 //! What KEDA's CRD and admission webhook refuse, and what is not simulated yet.
 //!
 //! Sources: the markers of `apis/keda/v1alpha1/scaledobject_types.go`, `scaledobject_webhook.go` and
-//! `scaletriggers_types.go` (v2.20.2). Rules about other objects in the namespace (a second ScaledObject or HPA on one
-//! workload) do not arise here.
+//! `scaletriggers_types.go` (v2.20.2, where [`KedaVersion`] says nothing else). Rules about other objects in the namespace
+//! (a second ScaledObject or HPA on one workload) do not arise here.
 
+use super::annotations::Annotations;
+use super::fallback::has_valid_fallback;
 use super::hpa::hpa_name;
-use super::prometheus_scaler::PrometheusTrigger;
-use super::scaled_object::{FallbackBehavior, ScaledObjectSpec, Trigger};
+use super::pruning::prune;
+use super::scaled_object::{Fallback, FallbackBehavior, MetricType, ScaledObjectSpec, Trigger};
+use super::scaler::Scaler;
 use super::version::KedaVersion;
 use crate::autoscaling::hpa::KubernetesVersion;
 use crate::problem::Problem;
+use crate::units::UnixMillis;
 use std::collections::BTreeSet;
 
 /// The longest value of a Kubernetes label: both names become one.
@@ -23,10 +27,12 @@ pub fn problems(
     version: KedaVersion,
     kubernetes: KubernetesVersion,
 ) -> Vec<Problem> {
-    let mut problems = name_problems(name, spec);
+    // What is dropped before anyone looks cannot be wrong.
+    let spec = &prune(spec, Annotations::default(), version).spec;
+    let mut problems = name_problems(name, spec, version);
     problems.extend(seconds_problems(spec));
     problems.extend(replica_problems(spec));
-    problems.extend(fallback_problems(spec));
+    problems.extend(fallback_problems(spec, version));
     if spec.scaling_modifiers().is_some() {
         let message = "`scalingModifiers` are not supported yet";
         problems.push(
@@ -41,9 +47,25 @@ pub fn problems(
     problems
 }
 
-/// What KEDA's webhook warns of: settings that have no effect (`verifyScaledObjects`).
-pub fn warnings(spec: &ScaledObjectSpec) -> Vec<String> {
-    let never_idle = spec.min_replica_count.is_some_and(|min| min > 0) && spec.idle_replica_count.is_none();
+/// What is accepted and has no effect, or not the one that it seems to have, for a run that begins at `start`: what the
+/// release does not know, what KEDA's webhook warns of (`verifyScaledObjects`, v2.20), and what it should.
+pub fn warnings(
+    spec: &ScaledObjectSpec,
+    annotations: Annotations,
+    version: KedaVersion,
+    start: UnixMillis,
+) -> Vec<String> {
+    let pruned = prune(spec, annotations, version);
+    let mut warnings = pruned.warnings;
+    warnings.extend(setting_warnings(spec));
+    warnings.extend(fallback_warning(&pruned.spec, version));
+    warnings.extend(cron_warnings(&pruned.spec, version, start));
+    warnings
+}
+
+fn setting_warnings(spec: &ScaledObjectSpec) -> Vec<String> {
+    let idle_is_zero = spec.idle_replica_count == Some(0);
+    let never_idle = spec.min_replica_count.is_some_and(|min| min > 0) && !idle_is_zero;
     let cached = spec.triggers.iter().any(|trigger| trigger.use_cached_metrics == Some(true));
     let mut warnings = Vec::new();
     if spec.polling_interval.is_some() && never_idle && !cached {
@@ -61,14 +83,45 @@ pub fn warnings(spec: &ScaledObjectSpec) -> Vec<String> {
     warnings
 }
 
-fn name_problems(name: &str, spec: &ScaledObjectSpec) -> Vec<Problem> {
+/// A fallback that never comes: up to v2.16 nothing else says so.
+fn fallback_warning(spec: &ScaledObjectSpec, version: KedaVersion) -> Option<String> {
+    let fallback = spec.fallback.as_ref()?;
+    let compared = spec.triggers.iter().any(|trigger| trigger.metric_type == Some(MetricType::Value));
+    if compared && !version.falls_back_for_values() {
+        return Some(format!(
+            "fallback has no effect on triggers of metric type Value: KEDA {version} falls back for AverageValue alone; the \
+             others came with 2.18"
+        ));
+    }
+    (!has_valid_fallback(fallback, spec.scaling_modifiers())).then(|| {
+        "fallback has no effect: the target of scalingModifiers is no whole number above 0".to_owned()
+    })
+}
+
+fn cron_warnings(spec: &ScaledObjectSpec, version: KedaVersion, start: UnixMillis) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for (index, trigger) in spec.triggers.iter().enumerate() {
+        let Ok(scaler) = Scaler::parse(trigger, version) else { continue };
+        let Scaler::Cron(cron) = &scaler else { continue };
+        let name = scaler.metric_name(index, version);
+        for key in cron.never_comes(start) {
+            let never = format!(
+                "trigger {name}: its {key} does not come within five years, which KEDA takes for the past"
+            );
+            warnings.push(never);
+        }
+    }
+    warnings
+}
+
+fn name_problems(name: &str, spec: &ScaledObjectSpec, version: KedaVersion) -> Vec<Problem> {
     let mut problems = Vec::new();
     if name.len() > LABEL_LENGTH_MAX {
         let message = format!("the name `{name}` has {} characters", name.len());
         problems.push(Problem::key("name", message).help("KEDA takes at most 63"));
     }
     let hpa = hpa_name(name, spec);
-    if hpa.len() > LABEL_LENGTH_MAX {
+    if hpa.len() > LABEL_LENGTH_MAX && version.checks_hpa_name() {
         let message = format!("the HPA's name `{hpa}` has {} characters", hpa.len());
         let help = "KEDA takes at most 63; shorten the name or set this one";
         problems.push(Problem::key("advanced.horizontal_pod_autoscaler_config.name", message).help(help));
@@ -126,7 +179,7 @@ fn replica_problems(spec: &ScaledObjectSpec) -> Vec<Problem> {
     problems
 }
 
-fn fallback_problems(spec: &ScaledObjectSpec) -> Vec<Problem> {
+fn fallback_problems(spec: &ScaledObjectSpec, version: KedaVersion) -> Vec<Problem> {
     let Some(fallback) = &spec.fallback else { return Vec::new() };
     let mut problems = Vec::new();
     let counts = [
@@ -136,14 +189,32 @@ fn fallback_problems(spec: &ScaledObjectSpec) -> Vec<Problem> {
     for (key, count) in counts.into_iter().filter(|&(_, count)| count < 0) {
         problems.push(Problem::key(key, format!("{count} is below 0")).help("give 0 or more"));
     }
-    let formula = spec.scaling_modifiers().and_then(|modifiers| modifiers.formula.as_ref());
-    if fallback.behavior == Some(FallbackBehavior::ScalingModifiers) && formula.is_none_or(String::is_empty) {
-        let message = "the fallback behavior `scalingModifiers` needs a formula";
-        problems.push(
-            Problem::key("fallback.behavior", message).help("use `static` or one of `currentReplicas...`"),
-        );
+    problems.extend(behavior_problem(spec, fallback, version));
+    let compared = |trigger: &Trigger| trigger.metric_type == Some(MetricType::Value);
+    let never = match spec.scaling_modifiers() {
+        Some(modifiers) => modifiers.metric_type == Some(MetricType::Value),
+        None => spec.triggers.iter().all(compared),
+    };
+    if never && version.refuses_useless_fallback() && !version.falls_back_for_values() {
+        let message = format!("KEDA {version} falls back for metric type `AverageValue` alone");
+        problems.push(Problem::key("fallback", message).help("it falls back for both from 2.18 on"));
     }
     problems
+}
+
+fn behavior_problem(spec: &ScaledObjectSpec, fallback: &Fallback, version: KedaVersion) -> Option<Problem> {
+    const KEY: &str = "fallback.behavior";
+    const HELP: &str = "use `static` or one of `currentReplicas...`";
+    if fallback.behavior != Some(FallbackBehavior::ScalingModifiers) {
+        return None;
+    }
+    if !version.has_scaling_modifiers_fallback() {
+        let message = format!("KEDA {version} has no fallback behavior `scalingModifiers`");
+        return Some(Problem::key(KEY, message).help(HELP));
+    }
+    let formula = spec.scaling_modifiers().and_then(|modifiers| modifiers.formula.as_ref());
+    let message = "the fallback behavior `scalingModifiers` needs a formula";
+    formula.is_none_or(String::is_empty).then(|| Problem::key(KEY, message).help(HELP))
 }
 
 fn trigger_problems(triggers: &[Trigger], version: KedaVersion) -> Vec<Problem> {
@@ -153,14 +224,11 @@ fn trigger_problems(triggers: &[Trigger], version: KedaVersion) -> Vec<Problem> 
     }
     let mut names = BTreeSet::new();
     for (i, trigger) in triggers.iter().enumerate() {
-        let mut found = match trigger.kind.as_str() {
-            "prometheus" => PrometheusTrigger::parse(trigger, version).err().unwrap_or_default(),
-            "" => vec![Problem::key("type", "the trigger has no type").help("use `prometheus`")],
-            other => {
-                let message = format!("trigger type `{other}` is not supported yet");
-                vec![Problem::key("type", message).help("use `prometheus`")]
-            }
-        };
+        let mut found = Scaler::parse(trigger, version).err().unwrap_or_default();
+        if trigger.use_cached_metrics == Some(true) && trigger.kind == "cron" {
+            let message = "a cron trigger takes no `use_cached_metrics`";
+            found.push(Problem::key("use_cached_metrics", message).help("leave it out"));
+        }
         let name = trigger.name.as_deref().filter(|name| !name.is_empty());
         if let Some(name) = name.filter(|name| !names.insert(*name)) {
             found.push(
@@ -178,6 +246,9 @@ mod tests {
     use super::*;
 
     const TRIGGER: &str = "[[triggers]]\ntype = 'prometheus'\nmetadata = { query = 'up', threshold = '2' }\n";
+
+    const CRON: &str = "[[triggers]]\ntype = 'cron'\nmetadata = { timezone = 'UTC', start = '0 8 * * *', \
+                        end = '0 18 * * *', desiredReplicas = '3' }\n";
 
     fn spec(toml: &str) -> ScaledObjectSpec {
         toml::from_str(toml).expect("valid TOML")
@@ -230,11 +301,15 @@ mod tests {
     #[test]
     fn triggers_are_checked_one_by_one() {
         assert!(found("triggers = []")[0].starts_with("triggers: there is no trigger"));
-        for kind in ["cron", "cpu", "memory", "kafka", ""] {
+        for kind in ["cpu", "memory", "kafka", ""] {
             let other = format!("{TRIGGER}[[triggers]]\ntype = '{kind}'\nmetadata = {{}}\n");
             let found = found(&other);
             assert!(found.len() == 1 && found[0].starts_with("triggers.1.type:"), "{kind}: {found:?}");
         }
+        assert_eq!(found(&format!("{TRIGGER}{CRON}")), [""; 0]);
+        let cached =
+            found(&format!("{TRIGGER}{}", CRON.replace("type =", "use_cached_metrics = true\ntype =")));
+        assert!(cached.len() == 1 && cached[0].starts_with("triggers.1.use_cached_metrics:"), "{cached:?}");
         let twice = TRIGGER.replace("type =", "name = 'queue'\ntype =").repeat(2);
         assert!(found(&twice)[0].starts_with("triggers.1.name: two triggers are called `queue`"));
         assert!(found(&TRIGGER.replace("threshold", "thresh"))[0].starts_with("triggers.0.metadata.thresh"));
@@ -243,20 +318,71 @@ mod tests {
     #[test]
     fn names_fit_a_label() {
         let spec = spec(TRIGGER);
-        let count = |length| {
-            problems(&"x".repeat(length), &spec, KedaVersion::default(), KubernetesVersion::default()).len()
+        let count = |length, version| {
+            problems(&"x".repeat(length), &spec, version, KubernetesVersion::default()).len()
         };
         // `keda-hpa-` takes nine of the 63.
-        assert_eq!((count(54), count(55), count(64)), (0, 1, 2));
+        let new = KedaVersion::V2_20;
+        assert_eq!((count(54, new), count(55, new), count(64, new)), (0, 1, 2));
+        assert_eq!((count(55, KedaVersion::V2_19), count(64, KedaVersion::V2_19)), (0, 1));
+    }
+
+    fn warned(toml: &str, version: KedaVersion) -> Vec<String> {
+        warnings(&spec(toml), Annotations::default(), version, UnixMillis(0))
     }
 
     #[test]
     fn settings_without_effect_are_warned_of() {
         let warned = |toml: &str| {
-            warnings(&spec(&format!("polling_interval = 5\ncooldown_period = 60\n{toml}\n{TRIGGER}"))).len()
+            let toml = format!("polling_interval = 5\ncooldown_period = 60\n{toml}\n{TRIGGER}");
+            warned(&toml, KedaVersion::V2_20).len()
         };
         assert_eq!(warned("min_replica_count = 1"), 2);
         assert_eq!(warned("min_replica_count = 1\nidle_replica_count = 0"), 0);
+        assert_eq!(warned("min_replica_count = 3\nidle_replica_count = 1"), 2);
         assert_eq!(warned(""), 0);
+    }
+
+    #[test]
+    fn fallbacks_that_never_come_are_refused_from_2_17_and_warned_of_before() {
+        let compared = TRIGGER.replace("type =", "metric_type = 'Value'\ntype =");
+        let only = format!("fallback = {{ failure_threshold = 3, replicas = 2 }}\n{compared}");
+        let mixed = format!("{only}{TRIGGER}");
+        for (version, refused, warnings) in [
+            (KedaVersion::V2_15, 0, 1),
+            (KedaVersion::V2_16, 0, 1),
+            (KedaVersion::V2_17, 1, 1),
+            (KedaVersion::V2_18, 0, 0),
+            (KedaVersion::V2_20, 0, 0),
+        ] {
+            let found =
+                |toml: &str| problems("llama", &spec(toml), version, KubernetesVersion::default()).len();
+            assert_eq!((found(&only), found(&mixed)), (refused, 0), "{version}");
+            assert_eq!(warned(&mixed, version).len(), warnings, "{version}");
+        }
+    }
+
+    #[test]
+    fn a_behavior_is_dropped_refused_or_taken_by_release() {
+        let toml = |behavior: &str| {
+            format!(
+                "fallback = {{ failure_threshold = 3, replicas = 2, behavior = '{behavior}' }}\n{TRIGGER}"
+            )
+        };
+        for version in KedaVersion::ALL {
+            let found = |behavior: &str| {
+                problems("llama", &spec(&toml(behavior)), version, KubernetesVersion::default()).len()
+            };
+            assert_eq!(found("currentReplicas"), 0, "{version}");
+            assert_eq!(found("scalingModifiers"), usize::from(version >= KedaVersion::V2_17), "{version}");
+        }
+    }
+
+    #[test]
+    fn schedules_that_never_come_are_warned_of() {
+        let never = CRON.replace("0 18 * * *", "0 0 31 2 *");
+        let warnings = warned(&never, KedaVersion::V2_20);
+        assert!(warnings.len() == 1 && warnings[0].contains("its end does not come"), "{warnings:?}");
+        assert_eq!(warned(CRON, KedaVersion::V2_20), [""; 0]);
     }
 }

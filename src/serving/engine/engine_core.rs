@@ -55,6 +55,9 @@ pub trait Engine {
     /// What the API process' `/metrics` shows.
     fn stats(&self) -> &Stats;
 
+    /// How long the GPU has run steps until `now`, the one that runs included.
+    fn busy(&self, now: SimTime) -> SimDuration;
+
     /// The requests that were taken and have not ended, in an order of the engine's own that is always the same.
     fn unfinished(&self) -> Box<dyn Iterator<Item = RequestId> + '_>;
 
@@ -284,6 +287,11 @@ impl Engine for EngineCore {
         &self.processor.stats
     }
 
+    fn busy(&self, now: SimTime) -> SimDuration {
+        let run = |batch: &InFlight| batch.duration - batch.duration.min(batch.end.since(now.min(batch.end)));
+        self.in_flight.iter().fold(self.processor.stats.busy, |busy, batch| busy + run(batch))
+    }
+
     fn unfinished(&self) -> Box<dyn Iterator<Item = RequestId> + '_> {
         Box::new(self.scheduler.unfinished().chain(self.input.iter().map(|request| request.id)))
     }
@@ -456,6 +464,18 @@ mod tests {
         let first_tokens: Vec<_> =
             (0..3).map(|id| first_token(id, if id < 2 { 1109 } else { 1209 })).collect();
         assert!(first_tokens.iter().all(|token| out.contains(token)), "{out:?}");
+    }
+
+    #[test]
+    fn a_gpu_is_busy_while_a_batch_runs_not_while_it_waits_for_one() {
+        let mut engine = engine("");
+        engine.submit(at(1000), request(0, 1000, 3, Finish::Length)).expect("taken");
+        run(&mut engine, 1050);
+        let busy = |engine: &EngineCore, ns| engine.busy(at(ns)).as_ps() / 1000;
+        // The first batch starts after the idle penalty and runs from 1007 to 1107, the second to 1117.
+        assert_eq!([1000, 1007, 1057, 1107, 1112].map(|ns| busy(&engine, ns)), [0, 0, 50, 100, 105]);
+        run(&mut engine, 9999);
+        assert_eq!((busy(&engine, 9999), engine.stats().busy.as_ps() / 1000), (120, 120));
     }
 
     #[test]

@@ -119,6 +119,30 @@ impl StepTime {
     }
 }
 
+impl StepTime {
+    /// The time of a step that decodes `decoding` requests and prefills `prefill` tokens of one more, without what contexts and
+    /// pairs of tokens add, and without the floor.
+    pub(super) fn without_contexts(&self, decoding: u64, prefill: u64) -> SimDuration {
+        if prefill == 0 {
+            return SimDuration::from_ps(self.parts.decode_base(decoding));
+        }
+        let batch = BatchShape {
+            decode_requests: u32::try_from(decoding).unwrap_or(u32::MAX),
+            prefill_requests: 1,
+            prefill_tokens: prefill,
+            ..BatchShape::default()
+        };
+        let base = u128::from(self.parts.mixed_base(&batch, decoding + 1));
+        let time = base.saturating_add(self.parts.prefill(&batch));
+        SimDuration::from_ps(u64::try_from(time).unwrap_or(LONGEST).min(LONGEST))
+    }
+
+    /// What a pair of a prefilled token and one that it attends to adds to a step, in picoseconds.
+    pub(super) fn prefill_pair_ps(&self) -> f64 {
+        2.0 * self.parts.prefill_half_pair as f64 / (1u64 << FRACTION_BITS) as f64
+    }
+}
+
 impl StepTimer for StepTime {
     fn step_time(&self, batch: &BatchShape) -> SimDuration {
         let requests = u64::from(batch.decode_requests) + u64::from(batch.prefill_requests);

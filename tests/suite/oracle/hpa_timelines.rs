@@ -4,7 +4,8 @@
 use super::{Tally, absent, lines};
 use dryscale::autoscaling::hpa::{
     Behavior, CompleteBehavior, Condition, ControllerManagerFlags, Decision, ExternalMetric, Fetched,
-    HpaSpec, HpaState, KubernetesVersion, MetricTarget, Plan, Scale, decide, plan, propose,
+    HpaSpec, HpaState, KubernetesVersion, Metric as HpaMetric, MetricTarget, Plan, Scale, decide, plan,
+    propose,
 };
 use dryscale::units::{MilliValue, Replicas, SimDuration, SimTime};
 use serde::Deserialize;
@@ -121,7 +122,7 @@ fn spec_of(hpa: &Hpa, kubernetes: KubernetesVersion) -> Result<HpaSpec, String> 
             "Value" => MetricTarget::Value(target),
             other => return Err(format!("target type {other}")),
         };
-        Ok(ExternalMetric { name: format!("s{i}-prometheus"), target })
+        Ok(HpaMetric::External(ExternalMetric { name: format!("s{i}-prometheus"), target }))
     });
     Ok(HpaSpec {
         min_replicas: Replicas(hpa.min_replicas),
@@ -157,8 +158,8 @@ fn sync(spec: &HpaSpec, tick: &Tick, state: &mut HpaState) -> Out {
 }
 
 fn fetched_of(answer: &Answer) -> Fetched {
-    let values = answer.values_milli.as_ref().ok_or_else(|| "recorded error".to_owned())?;
-    Ok(values.iter().copied().map(MilliValue).collect())
+    let values = answer.values_milli.as_ref().ok_or_else(|| "recorded error".to_owned());
+    Fetched::External(values.map(|values| values.iter().copied().map(MilliValue).collect()))
 }
 
 fn text(condition: Option<Condition>) -> String {

@@ -1,7 +1,9 @@
 //! KEDA's poll loop and the target: `hpa/keda_executor.jsonl`.
 
 use super::{Tally, absent, lines};
-use dryscale::autoscaling::keda::{Annotations, Fallback, ScaleRequest, ScaledObjectSpec, request_scale};
+use dryscale::autoscaling::keda::{
+    Annotations, Fallback, KedaVersion, ScaleRequest, ScaledObjectSpec, request_scale,
+};
 use dryscale::units::{Replicas, SimDuration, SimTime};
 use indexmap::IndexMap;
 use serde::Deserialize;
@@ -87,6 +89,7 @@ fn check(record: &Record) -> Result<(), String> {
             current: Replicas(step.replicas_before),
             is_active: step.is_active,
             is_error: step.is_error,
+            version: KedaVersion::V2_20,
         };
         let got = out_of(&request, at(step.t_ms))?;
         if got != step.out {

@@ -3,7 +3,8 @@
 use super::{Tally, absent, lines};
 use dryscale::autoscaling::hpa::MetricTarget;
 use dryscale::autoscaling::keda::{
-    Fallback, FallbackBehavior, FallbackContext, FallbackStatus, MetricType, ScalingModifiers, Workload,
+    Fallback, FallbackBehavior, FallbackContext, FallbackStatus, KedaVersion, MetricType, ScalingModifiers,
+    Workload,
 };
 use dryscale::units::{MilliValue, Replicas};
 use serde::Deserialize;
@@ -88,6 +89,7 @@ fn check(record: &Record) -> Result<(), String> {
             metric_name: "s0-prometheus",
             target,
             workload: Workload { replicas: Replicas(call.spec_replicas), ready: Replicas(call.ready_pods) },
+            version: KedaVersion::V2_20,
         };
         let got = out_of(&mut status, call, &context);
         if got != call.out {

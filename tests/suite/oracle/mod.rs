@@ -3,9 +3,13 @@
 //! Each kind reads its records from `$DRYSCALE_ORACLES` (laid out as `tests/oracles/`) or from the project's own copy,
 //! goes on after a mismatch, prints the first three, and writes one line `oracle KIND: MATCHED/TOTAL`.
 
+mod aibrix_timelines;
+mod cron;
 mod hpa_timelines;
 mod keda_executor;
 mod keda_fallback;
+mod kpa_timelines;
+mod kpa_windows;
 mod pod_deletion;
 mod promql;
 mod quantity_milli;
@@ -92,6 +96,10 @@ fn some_recording_is_present() {
         "hpa/keda_fallback.jsonl",
         "hpa/quantity_milli.jsonl",
         "hpa/pod_deletion.jsonl",
+        "aibrix/aibrix_timelines.jsonl",
+        "cron/next.jsonl",
+        "knative/kpa_timelines.jsonl",
+        "knative/kpa_windows.jsonl",
     ];
     let any = kinds.iter().any(|kind| lines(kind).is_some()) || root().join("promql/queries").is_dir();
     assert!(any, "no recordings below {}", root().display());

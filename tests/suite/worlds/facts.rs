@@ -5,8 +5,10 @@
 //! any other; 3 ms to the engine, 2 ms back, and 4 ms more for the first step after idle. The trace ends the run.
 
 mod control;
+mod exporters;
 mod fleet;
 mod requests;
+mod rules;
 mod sensor;
 
 use super::{Stage, Told, at, ms, phase, plain_engine, scrape_offset, secs};

@@ -90,6 +90,18 @@ struct Sensor {
 enum Policy {
     Static(i32),
     Keda(Box<Keda>),
+    Rival(Rival),
+}
+
+/// An autoscaler to compare KEDA with: its table, and the sizes between which it moves.
+#[derive(Clone, Debug)]
+struct Rival {
+    table: String,
+    min: i32,
+    max: i32,
+    /// The size of the start, where nobody sets another.
+    initial: i32,
+    holds: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -254,7 +266,83 @@ fn policy() -> impl Strategy<Value = Policy> {
             }))
         },
     );
-    prop_oneof![1 => (0i32..4).prop_map(Policy::Static), 5 => keda]
+    prop_oneof![1 => (0i32..4).prop_map(Policy::Static), 5 => keda, 5 => rival().prop_map(Policy::Rival)]
+}
+
+fn rival() -> impl Strategy<Value = Rival> {
+    let bounds = (0i32..3, 1i32..5);
+    prop_oneof![
+        prop::collection::vec(0i32..5, 1..8).prop_map(timetable),
+        (bounds.clone(), any::<bool>(), any::<bool>(), 1u32..20).prop_map(plain_hpa),
+        (bounds.clone(), any::<bool>(), 1u32..20, 0u32..30).prop_map(aibrix),
+        (bounds.clone(), any::<bool>(), 0u32..5).prop_map(wva),
+        (bounds, 1u32..20, 6u32..30, any::<bool>(), any::<bool>()).prop_map(knative),
+    ]
+}
+
+fn rival_of(table: String, (min, more): (i32, i32), holds: bool) -> Rival {
+    Rival { table, min, max: min + more, initial: min.max(1), holds }
+}
+
+fn timetable(sizes: Vec<i32>) -> Rival {
+    let step = |(i, size): (usize, &i32)| format!("{{ at = '{}s', replicas = {size} }}", i * 17);
+    let steps: Vec<String> = sizes.iter().enumerate().map(step).collect();
+    let least = sizes.iter().min().copied().unwrap_or_default();
+    let most = sizes.iter().max().copied().unwrap_or_default();
+    let table = format!("schedule = [{}]", steps.join(", "));
+    Rival { table, min: least, max: most, initial: sizes[0], holds: false }
+}
+
+fn plain_hpa(((min, more), pods, behavior, target): ((i32, i32), bool, bool, u32)) -> Rival {
+    let min = min.max(1);
+    let (kind, query) = match pods {
+        true => ("Pods", "sum by (pod) (vllm:num_requests_running)"),
+        false => ("External", "sum(vllm:num_requests_running)"),
+    };
+    let behavior = if behavior { "behavior.scale_down.stabilization_window_seconds = 5" } else { "" };
+    let table = format!(
+        "[policy.hpa]\nmin_replicas = {min}\nmax_replicas = {}\n{behavior}\n[[policy.hpa.metrics]]\ntype = '{kind}'\n\
+         metric = {{ name = 'running' }}\ntarget = {{ type = 'AverageValue', average_value = '{target}' }}\nquery = '{query}'",
+        min + more
+    );
+    rival_of(table, (min, more), false)
+}
+
+fn aibrix(((min, more), apa, target, cooldown_s): ((i32, i32), bool, u32, u32)) -> Rival {
+    let strategy = if apa { "APA" } else { "KPA" };
+    let table = format!(
+        "[policy.aibrix]\nscaling_strategy = '{strategy}'\nmin_replicas = {min}\nmax_replicas = {}\n\
+         annotations = {{ scale_down_cooldown_window = '{cooldown_s}s' }}\n\
+         metrics_sources = [{{ target_metric = 'num_requests_running', target_value = '{target}' }}]",
+        min + more
+    );
+    rival_of(table, (min, more), false)
+}
+
+fn wva(((min, more), keda, queue): ((i32, i32), bool, u32)) -> Rival {
+    let (min, thresholds) =
+        (min.max(1), format!("queue_length_threshold = {queue}\nqueue_spare_trigger = 1"));
+    let max = min + more;
+    let table = if keda {
+        format!(
+            "[policy.wva]\n{thresholds}\n[policy.scaled_object]\nmin_replica_count = {min}\nmax_replica_count = {max}\n\
+             [[policy.scaled_object.triggers]]\ntype = 'prometheus'\n\
+             metadata = {{ query = 'wva_desired_replicas', threshold = '1' }}"
+        )
+    } else {
+        format!("[policy.wva]\n{thresholds}\nmin_replicas = {min}\nmax_replicas = {max}")
+    };
+    rival_of(table, (min, more), false)
+}
+
+fn knative(((min, more), target, window_s, rps, burst): ((i32, i32), u32, u32, bool, bool)) -> Rival {
+    let (metric, burst) = (if rps { "rps" } else { "concurrency" }, if burst { 211 } else { 0 });
+    let table = format!(
+        "[policy.knative]\nmetric = '{metric}'\ntarget = {target}\nmin_scale = {min}\nmax_scale = {}\nwindow = '{window_s}s'\n\
+         target_burst_capacity = {burst}\nconfig = {{ scale_to_zero_grace_period = '6s' }}",
+        min + more
+    );
+    rival_of(table, (min, more), true)
 }
 
 fn small() -> impl Strategy<Value = Small> {
@@ -326,10 +414,11 @@ impl Small {
         self.plant.write(text, self.initial_replicas())?;
         self.engine.write(text)?;
         self.sensor.write(text)?;
-        if let Policy::Keda(keda) = &self.policy {
-            keda.write(text)?;
+        match &self.policy {
+            Policy::Static(_) => Ok(()),
+            Policy::Keda(keda) => keda.write(text),
+            Policy::Rival(rival) => writeln!(text, "[policy]\nname = 'rival'\n{}", rival.table),
         }
-        Ok(())
     }
 
     fn warmup_s(&self) -> u64 {
@@ -356,6 +445,7 @@ impl Small {
         match &self.policy {
             Policy::Static(_) => None,
             Policy::Keda(keda) => Some(self.plant.initial?.clamp(keda.min, keda.max())),
+            Policy::Rival(rival) => Some(self.plant.initial?.clamp(rival.min, rival.max)),
         }
     }
 
@@ -363,7 +453,9 @@ impl Small {
         let (initial_replicas, replicas_max) = match &self.policy {
             Policy::Static(replicas) => (*replicas, *replicas),
             Policy::Keda(keda) => (self.initial_replicas().unwrap_or(keda.min.max(1)), keda.max()),
+            Policy::Rival(rival) => (self.initial_replicas().unwrap_or(rival.initial), rival.max),
         };
+        let rival_holds = matches!(&self.policy, Policy::Rival(rival) if rival.holds);
         Terms {
             duration: secs(self.run.duration_s),
             trace_end: self.trace_end(),
@@ -376,7 +468,7 @@ impl Small {
             endpoint_delay: ms(self.plant.endpoint_ms),
             caps: self.sources.iter().map(|source| source.cap.map(|(n, _)| n)).collect(),
             timeouts: self.classes.iter().map(|class| class.timeout_ms.map(ms)).collect(),
-            holds: self.plant.gateway.is_some(),
+            holds: self.plant.gateway.is_some() || rival_holds,
             // What the shipped models say.
             path: (SimDuration::from_nanos(3_400_000), SimDuration::from_nanos(2_400_000)),
         }

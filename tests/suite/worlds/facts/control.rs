@@ -5,7 +5,7 @@ use super::{
     whole_second,
 };
 use crate::worlds::Told;
-use dryscale::simulation::record::{Controller, Fate};
+use dryscale::simulation::record::{Controller, DecisionRecord, Fate};
 use dryscale::units::SimTime;
 
 const WAITING: &str = "sum(vllm:num_requests_waiting)";
@@ -173,6 +173,56 @@ fn a_paused_object_has_its_size_at_once_and_nobody_looks_at_it_again() {
         [Some(at(secs(0))), Some(at(secs(40))), Some(at(secs(40)))],
         "only the first was there before"
     );
+}
+
+#[test]
+fn keda_2_19_keeps_looking_at_an_object_that_it_paused_at_another_size() {
+    let annotations = "[policy.annotations]\n\"autoscaling.keda.sh/paused-replicas\" = \"3\"\n";
+    let policy = keda(1, 5, "vector(9)", 1, "")
+        .replace("[policy.scaled_object]", &format!("{annotations}[policy.scaled_object]"));
+    let told = run(1, &experiment(&policy, "[keda]\nversion = '2.19'\n"), &[(0, 1), (100_000, 1)]);
+    assert_eq!(sizes(&told), [(at(secs(0)), 3)]);
+    let of = |controller| told.decisions.iter().filter(move |decision| decision.controller == controller);
+    assert!(of(Controller::KedaPoll).all(|poll| poll.detail["scale"]["rule"] == "paused"));
+    let bounds = |sync: &serde_json::Value| (sync["min_replicas"].clone(), sync["max_replicas"].clone());
+    assert!(of(Controller::HpaSync).all(|sync| bounds(&sync.detail) == (3.into(), 3.into())));
+    assert!(of(Controller::KedaPoll).count() >= 3 && of(Controller::HpaSync).count() >= 6);
+}
+
+#[test]
+fn a_cron_trigger_holds_its_size_between_its_times() {
+    let cron = r#"
+[[policy.scaled_object.triggers]]
+type = "cron"
+metadata = { timezone = "Europe/Berlin", start = "2 9 * * Mon", end = "4 9 * * Mon", desiredReplicas = "3" }
+"#;
+    // The run begins at 09:00 in Berlin, on a Monday.
+    let policy = keda(1, 5, "vector(0)", 1, "") + cron;
+    let told = run(5, &experiment(&policy, ""), &[(0, 1), (700_000, 1)]);
+    let syncs: Vec<SimTime> = syncs(5, 1).take_while(|&sync| sync <= at(secs(700))).collect();
+    let first = *syncs.iter().find(|&&sync| sync >= at(secs(120))).expect("a sync");
+    let last = *syncs.iter().rfind(|&&sync| sync < at(secs(240))).expect("a sync");
+    // 20 syncs later the last recommendation of 3 is older than 300 s.
+    assert_eq!(sizes(&told), [(first, 3), (last + ms(20 * 15_050), 1)]);
+    let decision = told.decisions.iter().find(|decision| decision.at == first).expect("the sync");
+    let hpa = &decision.detail["hpa"];
+    assert_eq!(hpa["current_metrics"][0]["targets"], "0/1 (avg)");
+    assert_eq!(hpa["current_metrics"][1]["name"], "s1-cron-Europe-Berlin-29xxMon-49xxMon");
+    assert_eq!(hpa["current_metrics"][1]["targets"], "3/1 (avg)");
+    assert_eq!(decision.detail["events"][0]["reason"], "SuccessfulRescale");
+    let polled = |from: SimTime| {
+        let of_it =
+            |decision: &&DecisionRecord| decision.controller == Controller::KedaPoll && decision.at >= from;
+        &told.decisions.iter().find(of_it).expect("a poll").detail["scaled_object"]
+    };
+    let activity = |status: &serde_json::Value| {
+        status["triggers_activity"]["s1-cron-Europe-Berlin-29xxMon-49xxMon"].clone()
+    };
+    assert_eq!(activity(polled(at(secs(0)))), false);
+    assert_eq!(activity(polled(at(secs(120)))), true);
+    assert_eq!(polled(at(secs(120)))["conditions"][1]["reason"], "ScalerActive");
+    assert_eq!(polled(at(secs(120)))["conditions"][4]["type"], "HPAActive");
+    assert_eq!(activity(polled(at(secs(240)))), false);
 }
 
 #[test]

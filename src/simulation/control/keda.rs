@@ -1,48 +1,38 @@
-//! The controllers' loops: KEDA's poll and the HPA's sync, each at its own pace, over what Prometheus knows.
+//! KEDA's poll and the sync of the HPA that it made, each at its own pace, over what Prometheus knows.
 
-use super::event::Event;
-use super::record::{Controller, DecisionRecord, Recorder};
-use super::telemetry::Sensor;
-use super::world::World;
-use crate::autoscaling::hpa::{self, HpaState, Plan, Scale};
+use super::hpa_loop::HpaLoop;
+use super::{ControlLoops, phase, record_decision};
+use crate::autoscaling::describe::DescribedEvent;
+use crate::autoscaling::hpa::{self, HpaStatus, Scale};
 use crate::autoscaling::keda::{self, KedaOperator, PrometheusTrigger, QueryOutcome, TriggerReading};
 use crate::monitoring::promql::Query;
 use crate::random::Streams;
-use crate::units::{Replicas, SimDuration, SimTime};
-use serde::Serialize;
-
-/// What decides about `spec.replicas`.
-pub enum Autoscaling {
-    /// Nothing does: a fixed size.
-    Static,
-    /// KEDA and the HPA that it generates.
-    Keda(Box<KedaSetup>),
-}
+use crate::simulation::event::Event;
+use crate::simulation::record::Controller;
+use crate::simulation::telemetry::Sensor;
+use crate::simulation::world::World;
+use crate::units::{SimDuration, SimTime};
+use serde::{Serialize, Serializer};
 
 /// KEDA with its compiled queries.
 pub struct KedaSetup {
     /// The operator of the ScaledObject, created at t = 0.
     pub operator: KedaOperator,
-    /// The query of each trigger, in the order of the spec.
-    pub queries: Vec<Query>,
+    /// The query of each trigger, in the order of the spec; `None` for a trigger that asks none.
+    pub queries: Vec<Option<Query>>,
     /// How long one query takes, HTTP included; delays the HPA's next sync.
     pub query_latency: SimDuration,
     /// Period of KEDA's poll, for its phase.
     pub polling_interval: SimDuration,
 }
 
-/// The loops in motion.
-pub(super) struct ControlLoops {
-    keda: Option<Keda>,
-}
-
-struct Keda {
+/// KEDA in motion.
+pub(in crate::simulation) struct Keda {
     operator: KedaOperator,
-    queries: Vec<Query>,
+    queries: Vec<Option<Query>>,
     query_latency: SimDuration,
-    hpa_state: HpaState,
+    hpa: HpaLoop,
     first_poll: SimTime,
-    first_sync: SimTime,
     /// By trigger.
     seen: Vec<Seen>,
 }
@@ -91,9 +81,19 @@ impl Seen {
 /// A poll as decisions.jsonl shows it.
 #[derive(Serialize)]
 struct PollDetail<'a> {
-    queries: Vec<&'a str>,
+    queries: Vec<Option<&'a str>>,
     #[serde(flatten)]
     decision: &'a keda::PollDecision,
+    scaled_object: StatusOf<'a>,
+}
+
+/// The status of a ScaledObject, made when somebody wants to read it.
+struct StatusOf<'a>(&'a KedaOperator);
+
+impl Serialize for StatusOf<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.status().serialize(serializer)
+    }
 }
 
 /// A sync as decisions.jsonl shows it.
@@ -102,6 +102,8 @@ struct SyncDetail<'a> {
     external_metrics: &'a [TriggerReading],
     #[serde(flatten)]
     decision: &'a hpa::Decision,
+    hpa: &'a HpaStatus,
+    events: &'a [DescribedEvent],
 }
 
 /// What one sync of the HPA fetched.
@@ -112,36 +114,26 @@ struct Fetch {
     queries: u64,
 }
 
-impl ControlLoops {
+impl Keda {
     /// The loops begin at phases of their own: relative to the traffic, and to each other, they are arbitrary.
-    pub(super) fn new(autoscaling: Autoscaling, streams: &Streams) -> Self {
-        let Autoscaling::Keda(setup) = autoscaling else { return ControlLoops { keda: None } };
-        let phase = |name: &str, period: SimDuration| {
-            SimTime::ZERO + SimDuration::from_ps(streams.stream(name).below(period.as_ps().max(1)))
-        };
-        let sync_period = setup.operator.hpa().map_or(SimDuration::ZERO, |spec| spec.flags.sync_period);
-        ControlLoops {
-            keda: Some(Keda {
-                first_poll: phase("keda/poll-phase", setup.polling_interval),
-                first_sync: phase("hpa/sync-phase", sync_period),
-                seen: vec![Seen::default(); setup.queries.len()],
-                operator: setup.operator,
-                queries: setup.queries,
-                query_latency: setup.query_latency,
-                hpa_state: HpaState::default(),
-            }),
+    pub(super) fn new(setup: KedaSetup, streams: &Streams) -> Self {
+        Keda {
+            first_poll: phase(streams, "keda/poll-phase", setup.polling_interval),
+            hpa: HpaLoop::new(setup.operator.hpa(), setup.operator.hpa_status(), streams),
+            seen: vec![Seen::default(); setup.queries.len()],
+            operator: setup.operator,
+            queries: setup.queries,
+            query_latency: setup.query_latency,
         }
     }
-}
 
-impl Keda {
     /// KEDA's scale loop: every trigger, then 0 <-> min.
     fn poll(&mut self, sensor: &Sensor, workload: keda::Workload, now: SimTime) -> keda::PollDecision {
-        let outcomes: Vec<QueryOutcome> =
-            self.queries.iter_mut().map(|query| sensor.ask(query, now)).collect();
-        let decision = self.operator.poll(now, now, workload, &outcomes);
+        let ask = |query: &mut Option<Query>| Some(sensor.ask(query.as_mut()?, now));
+        let outcomes: Vec<Option<QueryOutcome>> = self.queries.iter_mut().map(ask).collect();
+        let decision = self.operator.poll(now, now, workload, &outcomes, self.hpa.status());
         for ((seen, outcome), reading) in self.seen.iter_mut().zip(&outcomes).zip(&decision.triggers) {
-            seen.note(outcome, reading);
+            outcome.iter().for_each(|outcome| seen.note(outcome, reading));
         }
         decision
     }
@@ -154,13 +146,14 @@ impl Keda {
         scale: Scale,
         now: SimTime,
     ) -> Option<(hpa::Decision, Fetch)> {
-        if let Plan::Decided(decision) = hpa::plan(self.operator.hpa()?, scale, &mut self.hpa_state, now) {
-            return Some((*decision, Fetch::default()));
+        if let Some(decision) = self.hpa.plan(self.operator.hpa()?, scale, now) {
+            return Some((decision, Fetch::default()));
         }
         let fetch = self.fetch(sensor, workload, now);
-        let reported = |reading: &TriggerReading| reading.reported().map(|milli| vec![milli]);
+        let reported =
+            |reading: &TriggerReading| hpa::Fetched::External(reading.reported().map(|milli| vec![milli]));
         let values: Vec<hpa::Fetched> = fetch.readings.iter().map(reported).collect();
-        let decision = hpa::decide(self.operator.hpa()?, scale, &mut self.hpa_state, now, &values);
+        let decision = self.hpa.decide(self.operator.hpa()?, scale, now, &values);
         Some((decision, fetch))
     }
 
@@ -168,11 +161,9 @@ impl Keda {
     fn fetch(&mut self, sensor: &Sensor, workload: keda::Workload, now: SimTime) -> Fetch {
         let mut fetch = Fetch::default();
         for (metric, query) in self.queries.iter_mut().enumerate() {
-            // Without a query the operator serves the record of its last poll, and reads no outcome.
-            let outcome = self.operator.wants_query(metric).then(|| sensor.ask(query, now));
-            let unread = QueryOutcome::Vector(Vec::new());
-            let reading =
-                self.operator.external_metric(metric, workload, outcome.as_ref().unwrap_or(&unread));
+            let query = query.as_mut().filter(|_| self.operator.wants_query(metric));
+            let outcome = query.map(|query| sensor.ask(query, now));
+            let reading = self.operator.external_metric(metric, now, workload, outcome.as_ref());
             if let Some(outcome) = outcome {
                 fetch.queries += 1;
                 self.seen[metric].note(&outcome, &reading);
@@ -184,81 +175,70 @@ impl Keda {
 
     /// When the HPA is due again, having waited for `queries` queries since `now`.
     fn next_sync(&self, now: SimTime, queries: u64) -> Option<SimTime> {
-        let took = self.query_latency.checked_mul(queries);
-        let ended = took.and_then(|took| now.checked_add(took)).unwrap_or(SimTime::HORIZON);
-        Some(self.operator.hpa()?.flags.next_sync(ended.min(SimTime::HORIZON)))
+        Some(HpaLoop::next_sync(self.operator.hpa()?, now, self.query_latency, queries))
+    }
+
+    /// What a careful colleague would say about the triggers.
+    pub(super) fn warnings(&self) -> impl Iterator<Item = String> {
+        let scalers = self.seen.iter().zip(self.operator.scalers()).enumerate();
+        scalers.filter_map(|(index, (seen, scaler))| {
+            seen.warning(scaler.prometheus()?, self.operator.metric_name(index))
+        })
     }
 }
 
 impl World<'_> {
     /// Schedules the first poll and sync; a paused object gets its size.
-    pub(super) fn start_control(&mut self) {
-        let Some(keda) = &self.control.keda else { return };
+    pub(super) fn start_keda(&mut self) {
+        let replicas = self.fleet.workload().replicas;
+        let ControlLoops::Keda(keda) = &mut self.control else { return };
+        let paused = keda.operator.start(replicas);
         if keda.operator.poll_due().is_some() {
             self.queue.push(keda.first_poll, Event::KedaPoll);
         }
         if keda.operator.hpa().is_some() {
-            self.queue.push(keda.first_sync, Event::HpaSync);
+            self.queue.push(keda.hpa.first_sync(), Event::HpaSync);
         }
-        if let Some(replicas) = keda.operator.paused_replicas() {
+        if let Some(replicas) = paused {
             self.scale_to(replicas, Controller::KedaPoll);
         }
     }
 
     /// KEDA polls.
-    pub(super) fn keda_poll(&mut self) {
+    pub(in crate::simulation) fn keda_poll(&mut self) {
         let workload = self.fleet.workload();
-        let Some(keda) = &mut self.control.keda else { return };
+        let ControlLoops::Keda(keda) = &mut self.control else { return };
         let decision = keda.poll(&self.sensor, workload, self.now);
         if let Some(due) = keda.operator.poll_due() {
             self.queue.push(due, Event::KedaPoll);
         }
         let replicas = decision.scale.replicas.unwrap_or(workload.replicas);
-        let queries = keda.operator.triggers().iter().map(|trigger| trigger.query.as_str()).collect();
-        let detail = PollDetail { queries, decision: &decision };
+        let scalers = keda.operator.scalers().iter();
+        let queries = scalers.map(|scaler| Some(scaler.prometheus()?.query.as_str())).collect();
+        let detail = PollDetail { queries, decision: &decision, scaled_object: StatusOf(&keda.operator) };
         let sizes = (workload.replicas, replicas);
         record_decision(self.recorder, self.now, Controller::KedaPoll, sizes, &detail);
         self.scale_to(replicas, Controller::KedaPoll);
     }
 
-    /// The HPA syncs.
-    pub(super) fn hpa_sync(&mut self) {
+    /// The HPA that KEDA made syncs.
+    pub(super) fn sync_kedas_hpa(&mut self) {
         let (workload, scale) = (self.fleet.workload(), self.fleet.scale());
-        let Some(keda) = &mut self.control.keda else { return };
+        let ControlLoops::Keda(keda) = &mut self.control else { return };
         let Some((decision, fetch)) = keda.sync(&self.sensor, workload, scale, self.now) else { return };
         if let Some(due) = keda.next_sync(self.now, fetch.queries) {
             self.queue.push(due, Event::HpaSync);
         }
-        let detail = SyncDetail { external_metrics: &fetch.readings, decision: &decision };
+        let hpa = keda.operator.hpa();
+        let events = hpa.map(|hpa| keda.hpa.observe(hpa, &decision, self.now)).unwrap_or_default();
+        let detail = SyncDetail {
+            external_metrics: &fetch.readings,
+            decision: &decision,
+            hpa: keda.hpa.status(),
+            events: &events,
+        };
         let sizes = (scale.spec, decision.desired_replicas);
         record_decision(self.recorder, self.now, Controller::HpaSync, sizes, &detail);
         self.scale_to(decision.desired_replicas, Controller::HpaSync);
     }
-
-    /// What a careful colleague would say about the triggers, once the run is over.
-    pub(super) fn warn_about_triggers(&mut self) {
-        let Some(keda) = &self.control.keda else { return };
-        for (index, (seen, trigger)) in keda.seen.iter().zip(keda.operator.triggers()).enumerate() {
-            if let Some(warning) = seen.warning(trigger, &keda::metric_name(index)) {
-                self.totals.warn(warning);
-            }
-        }
-    }
-}
-
-/// Tells a decision to whoever wants to hear it; `sizes` are `spec.replicas` before and after.
-fn record_decision(
-    recorder: &mut dyn Recorder,
-    at: SimTime,
-    controller: Controller,
-    sizes: (Replicas, Replicas),
-    detail: &impl Serialize,
-) {
-    if !recorder.wants_decisions() {
-        return;
-    }
-    let (replicas_before, replicas_after) = sizes;
-    // Serializing plain structs with string keys cannot fail; a null would still be a record of when it happened.
-    let detail = serde_json::to_value(detail).unwrap_or_default();
-    recorder.decision(&DecisionRecord { at, controller, replicas_before, replicas_after, detail });
 }
