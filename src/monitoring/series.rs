@@ -16,6 +16,7 @@ use super::keep::Keep;
 use super::labels::Labels;
 use super::wal::Record;
 use crate::units::{SimDuration, SimTime, UnixMillis};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// The value that ends a series: from here on it does not exist (Prometheus, model/value/value.go, `StaleNaN`).
@@ -26,12 +27,21 @@ pub const STALE: f64 = f64::from_bits(0x7ff0_0000_0000_0002);
 /// The value of a column that has no sample in a row. Private bits, which no scrape gives.
 pub const ABSENT: f64 = f64::from_bits(0x7ff0_0000_0000_d5ca);
 
+/// True for neither [`STALE`] nor [`ABSENT`].
+#[inline]
+pub fn is_sample(value: f64) -> bool {
+    // Both are NaN, and almost no value is.
+    !value.is_nan() || !is_stale(value) && !is_absent(value)
+}
+
 /// True for the staleness marker.
+#[inline]
 pub fn is_stale(value: f64) -> bool {
     value.to_bits() == STALE.to_bits()
 }
 
 /// True where a row has no sample of a column.
+#[inline]
 pub fn is_absent(value: f64) -> bool {
     value.to_bits() == ABSENT.to_bits()
 }
@@ -189,6 +199,7 @@ impl Database {
     }
 
     /// The group of this handle, unless it was dropped.
+    #[inline]
     pub fn group(&self, id: GroupId) -> Option<&Group> {
         self.groups.get(id.0 as usize)?.as_deref()
     }
@@ -231,6 +242,7 @@ impl Group {
     }
 
     /// The rows that can be seen at `seen`.
+    #[inline]
     pub fn rows(&self, seen: SimTime) -> Rows<'_> {
         let visible = &self.visible_from[self.first..];
         // Live queries see all but the last row or two, so counting from the end is quicker than bisecting.
@@ -259,10 +271,19 @@ impl Group {
     }
 }
 
-impl Rows<'_> {
+impl<'a> Rows<'a> {
     /// The value of `column`, among those that are kept, in `row`.
+    #[inline]
     pub fn value(&self, row: usize, column: usize) -> f64 {
         self.values[row * self.width + column]
+    }
+
+    /// Time and value of `column` in each of these rows, [`STALE`] and [`ABSENT`] included.
+    #[inline]
+    pub fn column(&self, rows: Range<usize>, column: usize) -> impl Iterator<Item = (i64, f64)> + use<'a> {
+        let values = &self.values[rows.start * self.width..rows.end * self.width];
+        let values = values.chunks_exact(self.width.max(1)).map(move |row| row[column]);
+        self.times[rows].iter().copied().zip(values)
     }
 }
 
@@ -290,6 +311,8 @@ mod tests {
         assert_eq!(group.rows(secs(2)).times, &[1000]);
         let all = group.rows(secs(9));
         assert_eq!((all.times, all.value(0, 1), is_stale(all.value(1, 1))), (&[1000, 2000][..], 7.0, true));
+        assert_eq!(all.column(0..2, 0).collect::<Vec<_>>(), [(1000, 1.0), (2000, 0.0)]);
+        assert_eq!(all.column(1..1, 0).count(), 0);
     }
 
     #[test]

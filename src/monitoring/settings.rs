@@ -1,9 +1,9 @@
 //! `[monitoring]`: the Prometheus that watches the service.
 
 use super::dcgm::DcgmSpec;
-use super::promql::Release;
+use super::promql::{Features, QueryOptions, Release};
 use super::rules::{self, RuleGroupSpec};
-use crate::problem::Problem;
+use crate::problem::{Place, Problem};
 use crate::random::distribution::Seconds;
 use crate::units::SimDuration;
 use serde::Deserialize;
@@ -16,6 +16,9 @@ pub struct MonitoringSpec {
     /// The Prometheus whose semantics hold: `"3.5"` when left out.
     #[serde(deserialize_with = "release")]
     pub prometheus: Release,
+    /// What `--enable-feature` turns on of PromQL: `"promql-experimental-functions"`, `"promql-duration-expr"`. Nothing when
+    /// left out.
+    pub enable_features: Vec<String>,
     /// Between two scrapes of a target; 30 s when left out, as the Prometheus Operator and OpenShift set it.
     pub scrape_interval: Seconds,
     /// `scrape_timeout`: a scrape that takes longer fails; Prometheus' 10 s when left out, and never above the interval.
@@ -59,6 +62,7 @@ impl Default for MonitoringSpec {
     fn default() -> Self {
         MonitoringSpec {
             prometheus: Release::default(),
+            enable_features: Vec::new(),
             scrape_interval: Seconds(SimDuration::from_secs(30)),
             scrape_timeout: Seconds(SimDuration::from_secs(10)),
             scrape_duration: Seconds(SimDuration::from_millis(20)),
@@ -89,7 +93,7 @@ impl MonitoringSpec {
     /// Refuses what cannot be, with keys relative to `monitoring`.
     ///
     /// # Errors
-    /// Intervals of (almost) zero, or a scrape that never finishes in time.
+    /// Intervals of (almost) zero, a scrape that never finishes in time, or a feature that this release does not have.
     pub fn check(&self) -> Result<(), Problem> {
         if self.scrape_interval.duration() < SCRAPE_INTERVAL_MIN {
             let problem = Problem::key("scrape_interval", "Prometheus cannot scrape that often");
@@ -108,6 +112,8 @@ impl MonitoringSpec {
             }
         }
         self.check_rules(&self.rule_group).map_err(|problem| problem.under("rule_group"))?;
+        self.features()
+            .map_err(|problem| Problem { place: Place::Key("enable_features".to_owned()), ..problem })?;
         self.dcgm.check().map_err(|problem| problem.under("dcgm"))
     }
 
@@ -117,6 +123,19 @@ impl MonitoringSpec {
     /// As [`rules::check`].
     pub fn check_rules(&self, groups: &[RuleGroupSpec]) -> Result<(), Problem> {
         rules::check(groups, self.evaluation_interval.duration(), self.evaluation_duration.duration())
+    }
+
+    /// What queries to this Prometheus mean beside their texts; [`MonitoringSpec::check`] has refused features that are none.
+    pub fn query_options(&self) -> QueryOptions {
+        QueryOptions {
+            release: self.prometheus,
+            evaluation_interval: self.evaluation_interval.duration(),
+            features: self.features().unwrap_or_default(),
+        }
+    }
+
+    fn features(&self) -> Result<Features, Problem> {
+        Features::named(self.enable_features.iter().map(String::as_str), self.prometheus)
     }
 
     /// `scrape_timeout`, which Prometheus bounds by the interval.
@@ -137,6 +156,8 @@ mod tests {
             ("scrape_duration = '11s'", "scrape_duration"),
             ("scrape_interval = '1s'\nscrape_duration = '2s'", "scrape_duration"),
             ("discovery_interval = 0", "discovery_interval"),
+            ("enable_features = ['exemplar-storage']", "enable_features"),
+            ("enable_features = ['promql-duration-expr']\nprometheus = '2.53'", "enable_features"),
             ("[dcgm]\nsample_period = 0", "dcgm.sample_period"),
             ("[[rule_group]]\nname = ''\nrules = []", "rule_group.0.name"),
         ] {
@@ -144,5 +165,8 @@ mod tests {
             assert!(spec.check().expect_err(text).to_string().starts_with(key), "{text}");
         }
         assert!(toml::from_str::<MonitoringSpec>("scrape = '1s'").is_err());
+        let text = "enable_features = ['promql-experimental-functions']";
+        let spec: MonitoringSpec = toml::from_str(text).expect(text);
+        assert!(spec.check().is_ok() && spec.query_options().features.experimental_functions);
     }
 }

@@ -180,7 +180,7 @@ impl Autoscalers<'_> {
     fn compile(&mut self, key: &str, text: &str, who: &str) -> Result<Query, InputError> {
         let scenario = self.scenario;
         let at = |problem: Problem| scenario.policy.locate_text(key, problem);
-        let query = Query::compile(text, scenario.query_options()).map_err(at)?;
+        let query = Query::compile(text, scenario.monitoring.query_options()).map_err(at)?;
         let findings = self.targets.check(&query).map_err(at)?;
         self.warnings.extend(findings.into_iter().map(|warning| format!("{who}: {warning}")));
         Ok(query)

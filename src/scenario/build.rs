@@ -7,7 +7,7 @@ use super::rule::Rule;
 use super::sensor::Targets;
 use super::source_text::SourceText;
 use super::world::Scenario;
-use crate::monitoring::promql::{Query, QueryOptions};
+use crate::monitoring::promql::Query;
 use crate::monitoring::series::Retention;
 use crate::monitoring::vllm_metrics::{MetricsRelease, Schema};
 use crate::monitoring::{Keep, wal};
@@ -157,15 +157,11 @@ impl Scenario {
     /// # Errors
     /// A release of vLLM whose metrics are not known.
     pub fn series_header(&self) -> Result<wal::Header, InputError> {
-        Ok(wal::Header { start: self.start, options: self.query_options(), metrics: self.metrics_release()? })
-    }
-
-    /// What a query of this world means beside its text.
-    pub(super) fn query_options(&self) -> QueryOptions {
-        QueryOptions {
-            release: self.monitoring.prometheus,
-            evaluation_interval: self.monitoring.evaluation_interval.duration(),
-        }
+        Ok(wal::Header {
+            start: self.start,
+            options: self.monitoring.query_options(),
+            metrics: self.metrics_release()?,
+        })
     }
 
     /// The texts that the run was made from, by role, for copies beside its results.

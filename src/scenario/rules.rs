@@ -75,7 +75,7 @@ impl Scenario {
     }
 
     fn rule(&self, spec: &RuleGroupSpec, rule: &RuleSpec) -> Result<Rule, Problem> {
-        let query = Query::compile(&rule.expr, self.query_options())?;
+        let query = Query::compile(&rule.expr, self.monitoring.query_options())?;
         if !["vector", "scalar"].contains(&query.result_type()) {
             let whole = (0, rule.expr.len());
             let problem = Problem::text(&rule.expr, whole, "a recording rule gives a vector or a scalar");

@@ -30,10 +30,10 @@ pub(super) struct Sensor {
     /// The wall clock at t = 0.
     epoch: UnixMillis,
     discovery: Discovery,
-    /// A pod's page.
+    /// As much of a pod's page as Prometheus is given.
     schema: Schema,
-    /// As much of it as Prometheus is given.
-    scraped: Schema,
+    /// The same with all of its series, for who reads the page itself.
+    whole_page: Schema,
     target: Target,
     kube_state_columns: Vec<Labels>,
     /// By target.
@@ -69,8 +69,9 @@ impl Sensor {
         recorded: bool,
         streams: &Streams,
     ) -> Self {
-        // What nobody hears of need not even be read off the page.
-        let scraped = if recorded { setup.schema.clone() } else { setup.schema.kept(&setup.keep) };
+        // Whatever nobody hears of need not even be read off the page.
+        let whole_page = setup.schema;
+        let schema = if recorded { whole_page.clone() } else { whole_page.kept(&setup.keep) };
         let mut prometheus = Prometheus::new(&setup.spec, epoch, setup.retention, setup.keep, streams);
         if recorded {
             prometheus.database_mut().keep_log();
@@ -80,8 +81,8 @@ impl Sensor {
             rules: Rules::new(setup.rules, setup.spec.evaluation_duration.duration(), epoch, streams),
             epoch,
             discovery: setup.spec.discovery,
-            schema: setup.schema,
-            scraped,
+            schema,
+            whole_page,
             kube_state_columns: kube_state_metrics::columns(&target.namespace, &target.deployment),
             target,
             owners: Vec::new(),
@@ -130,9 +131,9 @@ impl Sensor {
 
     /// The first sample of a family on an engine's own page, as it is now.
     pub(super) fn read_page(&self, engine: &EngineCore, family: &str) -> Option<f64> {
-        let column = self.schema.columns().iter().position(|labels| labels.get(METRIC_NAME) == family)?;
+        let column = self.whole_page.columns().iter().position(|labels| labels.get(METRIC_NAME) == family)?;
         let mut page = Vec::new();
-        self.schema.fill(engine.stats(), self.epoch, &mut page);
+        self.whole_page.fill(engine.stats(), self.epoch, &mut page);
         page.get(column).copied()
     }
 }
@@ -168,7 +169,7 @@ impl World<'_> {
     pub(super) fn discover_pod(&mut self, ordinal: u32) {
         let labels = self.pod_labels(ordinal);
         let sensor = &mut self.sensor;
-        let id = sensor.prometheus.discover(self.now, labels, sensor.scraped.columns());
+        let id = sensor.prometheus.discover(self.now, labels, sensor.schema.columns());
         self.follow_target(id, Owner::Pod(ordinal));
     }
 
@@ -176,7 +177,7 @@ impl World<'_> {
     pub(super) fn discover_old_pod(&mut self, ordinal: u32) {
         let labels = self.pod_labels(ordinal);
         let sensor = &mut self.sensor;
-        let id = sensor.prometheus.known_target(labels, sensor.scraped.columns());
+        let id = sensor.prometheus.known_target(labels, sensor.schema.columns());
         self.follow_target(id, Owner::Pod(ordinal));
     }
 
@@ -246,7 +247,7 @@ impl World<'_> {
                 match slot.engine.as_ref().filter(|_| slot.pod.answers()) {
                     Some(engine) => {
                         let created = sensor.epoch.at(slot.serving_since);
-                        sensor.scraped.fill(engine.stats(), created, &mut sensor.page);
+                        sensor.schema.fill(engine.stats(), created, &mut sensor.page);
                         sensor.prometheus.scrape(id, now, Scraped::Page(&sensor.page));
                     }
                     None => sensor.prometheus.scrape(id, now, Scraped::Refused),

@@ -3,6 +3,7 @@
 
 use super::eval::Evaluation;
 use super::plan::{LabelRule, Vector};
+use super::semantics::Semantics;
 use super::value::{ExecutionError, LabelTable, LabelsId, Sample};
 use crate::monitoring::labels::LabelsBuilder;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -32,6 +33,11 @@ impl Operator {
         matches!(self, Equal | NotEqual | Greater | Less | GreaterOrEqual | LessOrEqual)
     }
 
+    /// True where an element stays what it is called.
+    fn keeps_name(self, returns_bool: bool, rules: &Semantics) -> bool {
+        self.is_comparison() && !returns_bool || self == Operator::Atan2 && rules.atan2_keeps_names
+    }
+
     /// The number that the operator makes; of a comparison 1 or 0.
     pub(super) fn apply(self, left: f64, right: f64) -> f64 {
         let truth = |truth: bool| f64::from(u8::from(truth));
@@ -54,16 +60,29 @@ impl Operator {
     }
 
     /// The value of an element that keeps `kept` where a filter lets it pass; `None` where it does not.
-    fn combine(self, left: f64, right: f64, kept: f64, returns_bool: bool) -> Option<f64> {
+    pub(super) fn combine(self, left: f64, right: f64, kept: f64, returns_bool: bool) -> Option<f64> {
         let value = self.apply(left, right);
         if !self.is_comparison() || returns_bool {
             return Some(value);
         }
         (value == 1.0).then_some(kept)
     }
+
+    /// The same of a vector's element and a scalar, which is on the left where they are `swapped`: a filter keeps the
+    /// element's value either way.
+    pub(super) fn with_scalar(
+        self,
+        element: f64,
+        scalar: f64,
+        swapped: bool,
+        returns_bool: bool,
+    ) -> Option<f64> {
+        let (left, right) = if swapped { (scalar, element) } else { (element, scalar) };
+        self.combine(left, right, element, returns_bool)
+    }
 }
 
-/// `vector op scalar`, or `scalar op vector` where it is `swapped`: a filter keeps the vector's value either way.
+/// `vector op scalar`, or `scalar op vector` where it is `swapped`.
 pub(super) fn with_scalar(
     evaluation: &mut Evaluation<'_>,
     operator: Operator,
@@ -72,17 +91,14 @@ pub(super) fn with_scalar(
     swapped: bool,
     returns_bool: bool,
 ) -> Result<Vec<Sample>, ExecutionError> {
-    vector.retain_mut(|sample| {
-        let (left, right) = if swapped { (scalar, sample.value) } else { (sample.value, scalar) };
-        match operator.combine(left, right, sample.value, returns_bool) {
-            Some(value) => {
-                sample.value = value;
-                true
-            }
-            None => false,
+    vector.retain_mut(|sample| match operator.with_scalar(sample.value, scalar, swapped, returns_bool) {
+        Some(value) => {
+            sample.value = value;
+            true
         }
+        None => false,
     });
-    if operator.is_comparison() && !returns_bool {
+    if operator.keeps_name(returns_bool, evaluation.rules) {
         return Ok(vector);
     }
     evaluation.without_names(vector)
@@ -148,7 +164,7 @@ impl Matched {
                 if swapped { (partner.value, sample.value) } else { (sample.value, partner.value) };
             // A filter keeps the left side's value, also where the left side is the one.
             let Some(value) = self.operator.combine(left, right, left, self.returns_bool) else { continue };
-            let labels = self.labels(evaluation.table, sample.labels, partner.labels);
+            let labels = self.labels(evaluation, sample.labels, partner.labels);
             let unique = match self.cardinality {
                 Cardinality::OneToOne => matched.insert((signature, LabelsId::EMPTY)),
                 _ => matched.insert((signature, labels)),
@@ -162,12 +178,13 @@ impl Matched {
     }
 
     /// The labels of the element that a pair makes (`resultMetric`).
-    fn labels(&mut self, table: &mut LabelTable, many: LabelsId, one: LabelsId) -> LabelsId {
+    fn labels(&mut self, evaluation: &mut Evaluation<'_>, many: LabelsId, one: LabelsId) -> LabelsId {
         if let Some(&known) = self.known.get(&(many, one)) {
             return known;
         }
-        let named = self.operator.is_comparison() && !self.returns_bool;
-        let mut labels = if named { many } else { table.nameless(many) };
+        let table = &mut *evaluation.table;
+        let keeps_name = self.operator.keeps_name(self.returns_bool, evaluation.rules);
+        let mut labels = if keeps_name { many } else { table.nameless(many) };
         if self.cardinality == Cardinality::OneToOne {
             labels = self.result.apply(labels, table);
         }

@@ -1,9 +1,9 @@
 //! Evaluation: one switch for each type, and every node calls what it is (promql/engine.go, `eval`).
 
-use super::aggregation::ranked;
 use super::binary::with_scalar;
 use super::functions::Window;
-use super::plan::{Range, Scalar, Vector};
+use super::plan::{EachRange, Range, Scalar, Vector};
+use super::renamed::Renamed;
 use super::selector::{Span, first_inside};
 use super::semantics::Semantics;
 use super::value::{ExecutionError, LabelTable, LabelsId, Marks, Point, Sample};
@@ -11,6 +11,7 @@ use crate::monitoring::labels::Labels;
 use crate::monitoring::series::Database;
 use crate::units::SimTime;
 use rustc_hash::FxHashMap;
+use std::ops::Deref;
 
 /// One evaluation of one query: where it reads, what it may see, and what it may reuse.
 pub(super) struct Evaluation<'a> {
@@ -20,12 +21,33 @@ pub(super) struct Evaluation<'a> {
     pub(super) rules: &'a Semantics,
     /// From when to when the whole query is evaluated; subqueries evaluate at other instants.
     pub(super) span: Span,
+    /// The ordinal of this evaluation among its query's.
+    pub(super) query: u64,
+    /// Nodes are evaluated at more than one instant.
+    pub(super) has_several_instants: bool,
     /// The step of a subquery that names none, milliseconds.
     pub(super) evaluation_interval: i64,
     pub(super) table: &'a mut LabelTable,
     pub(super) marks: &'a mut Marks,
     /// Room for the samples of one series.
-    pub(super) points: Vec<Point>,
+    pub(super) points: &'a mut Vec<Point>,
+}
+
+/// The most scalar arguments that a function beside a vector or a range has.
+const ARGUMENTS_MAX: usize = 2;
+
+/// Scalar arguments at one instant.
+pub(super) struct Arguments {
+    values: [f64; ARGUMENTS_MAX],
+    count: usize,
+}
+
+impl Deref for Arguments {
+    type Target = [f64];
+
+    fn deref(&self) -> &[f64] {
+        &self.values[..self.count.min(ARGUMENTS_MAX)]
+    }
 }
 
 impl Evaluation<'_> {
@@ -34,9 +56,12 @@ impl Evaluation<'_> {
         Ok(match node {
             Scalar::Number(number) => *number,
             Scalar::Time => now as f64 / 1000.0,
-            Scalar::Of(vector) => match self.vector(vector, now)?[..] {
-                [sample] => sample.value,
-                _ => f64::NAN,
+            Scalar::Of(vector) => match &mut **vector {
+                Vector::Single(single) => single.value(self, now)?.unwrap_or(f64::NAN),
+                vector => match self.vector(vector, now)?[..] {
+                    [sample] => sample.value,
+                    _ => f64::NAN,
+                },
             },
             Scalar::Negated(of) => -self.scalar(of, now)?,
             Scalar::Binary { operator, left, right } => {
@@ -50,7 +75,10 @@ impl Evaluation<'_> {
         match node {
             Vector::Select(selector) => {
                 let mut samples = Vec::new();
-                selector.instant(self, now, |sample, _| samples.push(sample));
+                selector.resolve(self.db, self.table);
+                selector.instant(self, now, |latest| {
+                    samples.push(Sample { labels: latest.labels, value: latest.value });
+                });
                 Ok(samples)
             }
             Vector::Of(scalar) => {
@@ -59,8 +87,9 @@ impl Evaluation<'_> {
             }
             Vector::Timestamp(selector) => {
                 let mut samples = Vec::new();
-                selector.instant(self, now, |Sample { labels, .. }, t| {
-                    samples.push(Sample { labels, value: t as f64 / 1000.0 });
+                selector.resolve(self.db, self.table);
+                selector.instant(self, now, |latest| {
+                    samples.push(Sample { labels: latest.labels, value: latest.t as f64 / 1000.0 });
                 });
                 self.without_names(samples)
             }
@@ -70,7 +99,7 @@ impl Evaluation<'_> {
                 self.without_names(samples)
             }
             Vector::EachSample { function, of, arguments } => {
-                let arguments = self.scalars(arguments, now)?;
+                let arguments = self.arguments(arguments, now)?;
                 let mut samples = self.vector(of, now)?;
                 samples.retain_mut(|sample| match function(sample.value, &arguments) {
                     Some(value) => {
@@ -81,16 +110,22 @@ impl Evaluation<'_> {
                 });
                 self.without_names(samples)
             }
-            Vector::EachRange { function, of, arguments } => {
-                let arguments = self.scalars(arguments, now)?;
+            Vector::Negated { of, renamed } => {
+                let mut samples = self.vector(of, now)?;
+                samples.iter_mut().for_each(|sample| sample.value = -sample.value);
+                self.renamed(samples, renamed)
+            }
+            Vector::EachRange(node) => {
+                let EachRange { function, of, arguments, renamed } = &mut **node;
+                let arguments = self.arguments(arguments, now)?;
                 let mut samples = Vec::new();
                 self.range(of, now, |window, labels| {
                     (function.check)(&arguments)?;
-                    let value = (function.evaluate)(&window, &arguments);
+                    let value = function.evaluate(&window, &arguments);
                     samples.extend(value.map(|value| Sample { labels, value }));
                     Ok(())
                 })?;
-                if function.keeps_name { self.unique(samples) } else { self.without_names(samples) }
+                if function.keeps_name { self.unique(samples) } else { self.renamed(samples, renamed) }
             }
             Vector::Absent { of, labels } => {
                 let present = !self.vector(of, now)?.is_empty();
@@ -104,21 +139,24 @@ impl Evaluation<'_> {
                 })?;
                 Ok(self.absence(present, labels))
             }
-            Vector::Sorted { descending, of } => {
-                let samples = self.vector(of, now)?;
-                Ok(ranked(samples, *descending))
-            }
+            Vector::Sorted(node) => node.evaluate(self, now),
             Vector::WithScalar { operator, vector, scalar, swapped, returns_bool } => {
                 let samples = self.vector(vector, now)?;
                 let scalar = self.scalar(scalar, now)?;
                 with_scalar(self, *operator, samples, scalar, *swapped, *returns_bool)
             }
-            Vector::HistogramQuantile(node) => node.evaluate(self, now),
+            Vector::OfHistograms(node) => node.evaluate(self, now),
             Vector::LabelReplace(node) => node.evaluate(self, now),
             Vector::LabelJoin(node) => node.evaluate(self, now),
             Vector::Aggregate(node) => node.evaluate(self, now),
             Vector::Matched(node) => node.evaluate(self, now),
             Vector::Set(node) => node.evaluate(self, now),
+            Vector::Fused(node) => node.evaluate(self, now),
+            Vector::FusedAggregate(node) => node.evaluate(self, now),
+            Vector::Single(node) => {
+                let value = node.value(self, now)?;
+                Ok(value.map(|value| Sample { labels: LabelsId::EMPTY, value }).into_iter().collect())
+            }
         }
     }
 
@@ -165,6 +203,8 @@ impl Evaluation<'_> {
         if t < first_inside(start, self.rules) {
             t += step;
         }
+        let outside = self.has_several_instants;
+        self.has_several_instants |= t + step <= end;
         while t <= end {
             for sample in self.vector(node, t)? {
                 let at = *places.entry(sample.labels).or_insert_with(|| {
@@ -175,11 +215,17 @@ impl Evaluation<'_> {
             }
             t += step;
         }
+        self.has_several_instants = outside;
         Ok(series)
     }
 
-    fn scalars(&mut self, nodes: &mut [Scalar], now: i64) -> Result<Vec<f64>, ExecutionError> {
-        nodes.iter_mut().map(|node| self.scalar(node, now)).collect()
+    /// The scalar arguments of a function.
+    pub(super) fn arguments(&mut self, nodes: &mut [Scalar], now: i64) -> Result<Arguments, ExecutionError> {
+        let mut arguments = Arguments { values: [f64::NAN; ARGUMENTS_MAX], count: nodes.len() };
+        for (value, node) in arguments.values.iter_mut().zip(nodes) {
+            *value = self.scalar(node, now)?;
+        }
+        Ok(arguments)
     }
 
     /// One element with these labels where nothing is present.
@@ -194,6 +240,20 @@ impl Evaluation<'_> {
     pub(super) fn without_names(&mut self, mut samples: Vec<Sample>) -> Result<Vec<Sample>, ExecutionError> {
         for sample in &mut samples {
             sample.labels = self.table.nameless(sample.labels);
+        }
+        self.unique(samples)
+    }
+
+    /// The same where a node compares what it renames over all instants.
+    fn renamed(
+        &mut self,
+        mut samples: Vec<Sample>,
+        renamed: &mut Renamed,
+    ) -> Result<Vec<Sample>, ExecutionError> {
+        for sample in &mut samples {
+            let to = self.table.nameless(sample.labels);
+            renamed.note(self, sample.labels, to)?;
+            sample.labels = to;
         }
         self.unique(samples)
     }

@@ -2,6 +2,7 @@
 
 use super::functions;
 use super::place::{Kind, Source, Token};
+use super::semantics::Release;
 use crate::problem::Problem;
 use promql_parser::parser;
 
@@ -12,7 +13,7 @@ const EXPLAINED_MAX: usize = 400;
 const INVALID: &str = "invalid promql query";
 
 /// The parser's message at the place that it is about.
-pub(super) fn explain(source: &Source<'_>, message: &str) -> Problem {
+pub(super) fn explain(source: &Source<'_>, message: &str, release: Release) -> Problem {
     if let Some(token) = source.tokens.iter().find(|token| token.kind == (Kind::Text { closed: false })) {
         return source.problem((token.start, token.end), "the text has no closing quote");
     }
@@ -21,7 +22,7 @@ pub(super) fn explain(source: &Source<'_>, message: &str) -> Problem {
     }
     if let Some(name) = between(message, "unknown function with name '", "'") {
         let problem = source.problem_at_word(name, format!("there is no function `{name}`"));
-        return match functions::nearest(name) {
+        return match functions::nearest(name, release) {
             Some(near) => problem.help(format!("did you mean `{near}`?")),
             None => problem,
         };
@@ -170,7 +171,7 @@ mod tests {
             ("sum(x) + * 2", "*", "cannot stand here"),
             ("x{a=b}", "b", "expected string"),
             ("rate(x)", "rate", "expected type range vector in call to function 'rate', got instant vector"),
-            ("rat(x[5m])", "rat", "did you mean `rate`"),
+            ("raet(x[5m])", "raet", "did you mean `rate`"),
             ("rate(x[5minutes])", "", ""),
             ("rate(x[$__rate_interval])", "$", "Grafana"),
             ("x > bool", "", ""),
@@ -180,9 +181,14 @@ mod tests {
             ("x offset -NaN", "NaN", "not a duration"),
             ("x offset 99999999999y", "99999999999y", "too long"),
             ("topk(x, y)", "", "scalar"),
-            ("count_values(\"v\", x)", "count_values", "not supported yet"),
-            ("minute()", "minute", "not supported yet"),
-            ("label_replace(x, \"9\", \"\", \"\", \"\")", "label_replace", "not a label's name"),
+            ("first_over_time(x[5m])", "first_over_time", "3.5 has no function"),
+            ("info(x)", "info", "target_info"),
+            ("limitk(1, x)", "limitk", "enable_features = [\"promql-experimental-functions\"]"),
+            ("mad_over_time(x[5m])", "mad_over_time", "promql-experimental-functions"),
+            ("sum by (\"\") (x)", "\"\"", "not empty"),
+            ("x[5m * 2]", "5m * 2", "promql-duration-expr"),
+            ("1e999", "1e999", "out of range"),
+            ("label_replace(x, \"\", \"\", \"\", \"\")", "label_replace", "not a label's name"),
             ("x{a=~\"(\"}", "\"(\"", "not a regular expression"),
             ("avg_over_time(sum(x)[5m])", "[", "with a colon"),
             ("max_over_time(x[1d:1ms])", ":", "86400001 evaluations"),

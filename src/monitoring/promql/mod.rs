@@ -1,31 +1,41 @@
 //! PromQL: compile a query once, evaluate it at any instant over what can be seen then.
 //!
 //! ```text
-//!   text ─ parse ─► syntax tree ─ lower ─► plan ─ eval(database, at, seen) ─► value
+//!   text ─ parse ─► syntax tree ─ lower ─► plan ─ fuse ─► plan ─ eval(database, at, seen) ─► value
 //!            │                      │
-//!            └── errors with carets ┴── unsupported functions refused by name; what is read is reported
+//!            └── errors with carets ┴── what the release does not have is refused; what is read is reported
 //! ```
 //!
-//! The semantics are Prometheus' (promql/engine.go, functions.go, quantile.go) for float samples; native histograms, which
-//! vLLM does not expose, are left out. The tables in `functions` and `aggregation` are what is supported.
+//! The semantics are Prometheus' (promql/engine.go, functions.go, quantile.go) for float samples: functions of native
+//! histograms, which vLLM does not expose, find none. [`Release`] chooses whose semantics, [`Features`] what of the
+//! experimental parts; the tables in `functions` and `semantics` say what differs.
 
 mod aggregation;
 mod binary;
+mod choice;
+mod duration;
 mod eval;
 mod explain;
+mod features;
+mod fold;
 mod functions;
+mod fused;
 mod lower;
 mod matcher;
+mod natural_order;
 mod parse;
 mod place;
 mod plan;
 mod range_query;
 mod reads;
+mod renamed;
 mod selector;
 mod semantics;
 mod sum;
 mod value;
+mod xxhash;
 
+pub use features::Features;
 pub use matcher::{MatchOp, Matcher};
 pub use range_query::RangeSeries;
 pub use reads::Read;
@@ -38,7 +48,7 @@ use crate::problem::{Place, Problem};
 use crate::units::{SimDuration, SimTime, UnixMillis};
 use eval::Evaluation;
 use place::Source;
-use plan::Plan;
+use plan::{Plan, Vector};
 use selector::Span;
 use value::{LabelTable, LabelsId, Marks, Point, Sample};
 
@@ -54,11 +64,17 @@ pub struct QueryOptions {
     /// The step of a subquery that names none: Prometheus' `global.evaluation_interval`, one minute by default. At least a
     /// millisecond.
     pub evaluation_interval: SimDuration,
+    /// What is experimental and turned on all the same.
+    pub features: Features,
 }
 
 impl Default for QueryOptions {
     fn default() -> Self {
-        QueryOptions { release: Release::default(), evaluation_interval: SimDuration::from_secs(60) }
+        QueryOptions {
+            release: Release::default(),
+            evaluation_interval: SimDuration::from_secs(60),
+            features: Features::default(),
+        }
     }
 }
 
@@ -94,6 +110,10 @@ pub struct Query {
     fresh: Plan,
     table: LabelTable,
     marks: Marks,
+    /// Room for the samples of one series.
+    points: Vec<Point>,
+    /// How often it was evaluated.
+    asked: u64,
 }
 
 impl Query {
@@ -102,10 +122,24 @@ impl Query {
     /// # Errors
     /// What is no PromQL, has the wrong types, or is not supported: at its place in the text, with what would be right.
     pub fn compile(text: &str, options: QueryOptions) -> Result<Query, Problem> {
+        Query::with_plan(text, options, fused::fuse)
+    }
+
+    /// Compiles `text` for the interpreter alone, to hold fused operators against it: the answers are the same.
+    ///
+    /// # Errors
+    /// As [`Query::compile`].
+    #[doc(hidden)]
+    pub fn compile_interpreted(text: &str, options: QueryOptions) -> Result<Query, Problem> {
+        Query::with_plan(text, options, |_| {})
+    }
+
+    fn with_plan(text: &str, options: QueryOptions, finish: fn(&mut Plan)) -> Result<Query, Problem> {
         let source = Source::new(text);
-        let tree = parse::parse(&source, &options.release.semantics())?;
+        let tree = parse::parse(&source, &options)?;
         let mut lowering = lower::Lowering::new(&source, options);
-        let plan = lowering.plan(&tree)?;
+        let mut plan = lowering.plan(&tree)?;
+        finish(&mut plan);
         Ok(Query {
             text: text.to_owned(),
             options,
@@ -115,6 +149,8 @@ impl Query {
             plan,
             table: LabelTable::new(),
             marks: Marks::default(),
+            points: Vec::new(),
+            asked: 0,
         })
     }
 
@@ -160,12 +196,16 @@ impl Query {
         at: UnixMillis,
         seen: SimTime,
     ) -> Result<Value, ExecutionError> {
-        self.forget();
+        self.begin();
         let (now, span) = (at.0, Span { start: at.0, end: at.0 });
         let (mut evaluation, plan) = self.evaluation(db, span, seen);
         let value = match plan {
             Plan::Text(text) => Value::String(text.clone()),
             Plan::Scalar(scalar) => Value::Scalar(evaluation.scalar(scalar, now)?),
+            Plan::Vector(Vector::Single(single)) => {
+                let value = single.value(&mut evaluation, now)?;
+                Value::Vector(value.map(|value| (Labels::default(), value)).into_iter().collect())
+            }
             Plan::Vector(vector) => {
                 let samples = evaluation.vector(vector, now)?;
                 Value::Vector(samples.into_iter().map(|sample| labelled(&self.table, sample)).collect())
@@ -180,8 +220,9 @@ impl Query {
         Ok(value)
     }
 
-    /// Forgets the label sets that were met, where they have become many.
-    fn forget(&mut self) {
+    /// Counts an evaluation, and forgets the label sets that were met, where they have become many.
+    fn begin(&mut self) {
+        self.asked += 1;
         if self.table.len() > TABLE_MAX {
             self.plan = self.fresh.clone();
             self.table = LabelTable::new();
@@ -200,10 +241,12 @@ impl Query {
             seen,
             rules: &self.rules,
             span,
+            query: self.asked,
+            has_several_instants: span.start < span.end,
             evaluation_interval: (self.options.evaluation_interval.as_millis() as i64).max(1),
             table: &mut self.table,
             marks: &mut self.marks,
-            points: Vec::new(),
+            points: &mut self.points,
         };
         (evaluation, &mut self.plan)
     }

@@ -6,9 +6,12 @@
 
 use super::aggregation::Aggregate;
 use super::binary::{Matched, Operator, SetOperation};
-use super::functions::histogram::HistogramQuantile;
+use super::functions::histogram::OfHistograms;
 use super::functions::label::{LabelJoin, LabelReplace};
+use super::functions::sort::Sort;
 use super::functions::{RangeFunction, SampleFunction};
+use super::fused::{FusedAggregate, Single, Source};
+use super::renamed::Renamed;
 use super::selector::{Selector, Shift};
 use super::value::{LabelTable, LabelsId, Memo};
 use crate::monitoring::labels::{Labels, METRIC_NAME};
@@ -53,24 +56,22 @@ pub(super) enum Vector {
         of: Box<Vector>,
         arguments: Vec<Scalar>,
     },
-    EachRange {
-        function: RangeFunction,
-        of: Range,
-        arguments: Vec<Scalar>,
+    EachRange(Box<EachRange>),
+    /// `-v`
+    Negated {
+        of: Box<Vector>,
+        renamed: Renamed,
     },
     Absent {
         of: Box<Vector>,
         labels: Labels,
     },
     AbsentOverTime {
-        of: Range,
+        of: Box<Range>,
         labels: Labels,
     },
-    Sorted {
-        descending: bool,
-        of: Box<Vector>,
-    },
-    HistogramQuantile(Box<HistogramQuantile>),
+    Sorted(Box<Sort>),
+    OfHistograms(Box<OfHistograms>),
     LabelReplace(Box<LabelReplace>),
     LabelJoin(Box<LabelJoin>),
     Aggregate(Box<Aggregate>),
@@ -84,6 +85,18 @@ pub(super) enum Vector {
     },
     Matched(Box<Matched>),
     Set(Box<SetOperation>),
+    Fused(Box<Source>),
+    FusedAggregate(Box<FusedAggregate>),
+    Single(Box<Single>),
+}
+
+/// A function of each series' samples in a range.
+#[derive(Clone, Debug)]
+pub(super) struct EachRange {
+    pub(super) function: RangeFunction,
+    pub(super) of: Range,
+    pub(super) arguments: Vec<Scalar>,
+    pub(super) renamed: Renamed,
 }
 
 /// What gives a range vector.
@@ -126,6 +139,11 @@ impl LabelRule {
     /// As [`LabelRule::drop`], but the metric's name stays unless it is listed.
     pub(super) fn drop_only(names: Vec<String>) -> Self {
         LabelRule { keeps: false, names, known: Memo::default() }
+    }
+
+    /// True where the rule keeps these labels and no other.
+    pub(super) fn keeps_only(&self, names: &[&str]) -> bool {
+        self.keeps && self.names == names
     }
 
     /// What the rule leaves of a label set.

@@ -53,7 +53,7 @@ impl Query {
                 "a {found} has no values at steps: it must be a scalar or an instant vector"
             ));
         }
-        self.forget();
+        self.begin();
         let mut series = Vec::new();
         let mut places: FxHashMap<LabelsId, usize> = FxHashMap::default();
         let span = Span { start: start.0, end: end.0 };
@@ -147,6 +147,34 @@ mod tests {
         assert_eq!(values(&answer.expect("an answer")[0]), [(30, 90.0), (60, 90.0)]);
         let answer = ask("time() * 2", (30, 60, 30), false).expect("an answer");
         assert_eq!((answer[0].0.len(), values(&answer[0])), (0, vec![(30, 60.0), (60, 120.0)]));
+    }
+
+    #[test]
+    fn series_that_become_alike_are_an_error_though_never_there_together() {
+        let mut db = Database::new(Retention::All);
+        for (name, at) in [("a_total", 0), ("b_total", 600)] {
+            let group = db.open(Labels::default(), [Labels::metric(name)].into());
+            for k in 0..3 {
+                db.append(group, UnixMillis((at + k * 15) * 1000), SimTime::ZERO, &[k as f64]);
+            }
+        }
+        let ask = |text: &str, step: u64| {
+            let mut query = Query::compile(text, QueryOptions::default()).expect(text);
+            let (start, end, step) = (UnixMillis(30_000), UnixMillis(630_000), SimDuration::from_secs(step));
+            query.evaluate_range(&db, start, end, step, &mut |_| SimTime::NEVER).is_ok()
+        };
+        for text in [
+            "rate({__name__=~\".+\"}[1m])",
+            "-{__name__=~\".+\"}",
+            "label_replace({__name__=~\".+\"}, \"__name__\", \"x\", \"\", \"\")",
+        ] {
+            assert!(!ask(text, 600) && ask(text, 700), "{text}");
+            let subquery = format!("max_over_time(({text})[11m:30s])");
+            let mut subquery = Query::compile(&subquery, QueryOptions::default()).expect(text);
+            assert!(subquery.evaluate(&db, UnixMillis(90_000), SimTime::NEVER).is_ok(), "{text}");
+            assert!(subquery.evaluate(&db, UnixMillis(630_000), SimTime::NEVER).is_err(), "{text}");
+        }
+        assert!(ask("abs({__name__=~\".+\"})", 600), "each instant by itself");
     }
 
     #[test]

@@ -48,7 +48,10 @@ impl Scope {
     pub(super) fn look_behind(self, shift: Shift, range: i64) -> SimDuration {
         // An instant selector reaches back the lookback, a range its range; both for either costs nothing.
         match self.reach(shift, range + LOOKBACK) {
-            Some(ms) => u64::try_from(ms).map_or(SimDuration::ZERO, SimDuration::from_millis),
+            Some(ms) => {
+                let millisecond = SimDuration::from_millis(1);
+                millisecond.checked_mul(ms.max(0).unsigned_abs()).unwrap_or(SimDuration::MAX)
+            }
             None => SimDuration::MAX,
         }
     }

@@ -3,9 +3,9 @@
 use super::eval::Evaluation;
 use super::matcher::Matcher;
 use super::semantics::Semantics;
-use super::value::{ExecutionError, LabelTable, LabelsId, Point, Sample};
-use crate::monitoring::series::{Database, GroupId, Rows, is_absent, is_stale};
-use crate::units::SimTime;
+use super::value::{ExecutionError, LabelTable, LabelsId, Point};
+use crate::monitoring::series::{Database, GroupId, Rows, is_absent, is_sample};
+use std::ops::Range;
 
 /// How far an instant selector looks back for a sample, milliseconds: Prometheus' `--query.lookback-delta`.
 pub(super) const LOOKBACK: i64 = 5 * 60 * 1000;
@@ -74,11 +74,12 @@ impl Selector {
         Selector { matchers, shift, epoch: (0, 0), picks: Vec::new() }
     }
 
-    /// Looks at the groups that came, and forgets those that went, since the last time.
-    fn resolve(&mut self, db: &Database, table: &mut LabelTable) {
+    /// Looks at the groups that came, and forgets those that went, since the last time; the answer is whether there are
+    /// others now.
+    pub(super) fn resolve(&mut self, db: &Database, table: &mut LabelTable) -> bool {
         let epoch = db.epoch();
         if self.epoch == epoch {
-            return;
+            return false;
         }
         if self.epoch.1 != epoch.1 {
             self.picks.retain(|pick| db.group(pick.group).is_some());
@@ -96,36 +97,65 @@ impl Selector {
             }
         }
         self.epoch = epoch;
+        true
     }
 
-    /// The instant vector at `now`, each sample with its own time.
+    /// The labels of the series that were found, in the order in which they are read.
+    pub(super) fn series(&self) -> impl Iterator<Item = LabelsId> {
+        self.picks.iter().flat_map(|pick| &pick.columns).map(|(_, labels)| *labels)
+    }
+
+    /// The instant vector at `now`.
     ///
     /// The latest sample at or before the instant counts unless it is too old or a marker: there is no falling back to
-    /// an older one (promql/engine.go, `vectorSelectorSingle`).
-    pub(super) fn instant(
-        &mut self,
-        evaluation: &mut Evaluation<'_>,
-        now: i64,
-        mut each: impl FnMut(Sample, i64),
-    ) {
-        self.resolve(evaluation.db, evaluation.table);
+    /// an older one (promql/engine.go, `vectorSelectorSingle`). The series must be resolved.
+    #[inline]
+    pub(super) fn instant(&self, evaluation: &Evaluation<'_>, now: i64, mut each: impl FnMut(Latest)) {
         let reference = self.shift.reference(now, evaluation.span);
         let oldest = first_inside(reference - LOOKBACK, evaluation.rules);
-        for (rows, columns) in found(&self.picks, evaluation.db, evaluation.seen) {
+        let mut before = 0;
+        for pick in &self.picks {
+            let ordinals = before..;
+            before += pick.columns.len();
+            let Some(group) = evaluation.db.group(pick.group) else { continue };
+            let rows = group.rows(evaluation.seen);
             let until = rows_until(&rows, reference);
-            for &(column, labels) in columns {
+            for (series, &(column, labels)) in ordinals.zip(&pick.columns) {
                 let latest = (0..until).rev().find(|&row| !is_absent(rows.value(row, column)));
                 let Some(row) = latest else { continue };
-                let value = rows.value(row, column);
-                if rows.times[row] >= oldest && !is_stale(value) {
-                    each(Sample { labels, value }, rows.times[row]);
+                let (t, value) = (rows.times[row], rows.value(row, column));
+                if t >= oldest && is_sample(value) {
+                    each(Latest { series, labels, value, t });
                 }
             }
         }
     }
 
+    /// The rows of each target in the `range` milliseconds before the instant that `now` refers to. The series must be
+    /// resolved.
+    #[inline]
+    pub(super) fn windows<'s>(
+        &'s self,
+        evaluation: &Evaluation<'s>,
+        now: i64,
+        range: i64,
+    ) -> impl Iterator<Item = TargetWindow<'s>> {
+        let end = self.shift.reference(now, evaluation.span);
+        let start = first_inside(end - range, evaluation.rules);
+        let (db, seen) = (evaluation.db, evaluation.seen);
+        let mut before = 0;
+        self.picks.iter().filter_map(move |pick| {
+            let first_series = before;
+            before += pick.columns.len();
+            let rows = db.group(pick.group)?.rows(seen);
+            let until = rows_until(&rows, end);
+            let from = rows.times[..until].iter().rposition(|&t| t < start).map_or(0, |before| before + 1);
+            Some(TargetWindow { rows, inside: from..until, first_series, columns: &pick.columns })
+        })
+    }
+
     /// The samples in the `range` milliseconds before the instant that `now` refers to, series by series; series without
-    /// any are left out. Markers are skipped and do not cut the window.
+    /// any are left out.
     pub(super) fn range(
         &mut self,
         evaluation: &mut Evaluation<'_>,
@@ -134,43 +164,58 @@ impl Selector {
         mut each: impl FnMut(LabelsId, &[Point]) -> Result<(), ExecutionError>,
     ) -> Result<(), ExecutionError> {
         self.resolve(evaluation.db, evaluation.table);
-        let end = self.shift.reference(now, evaluation.span);
-        let start = first_inside(end - range, evaluation.rules);
-        let points = &mut evaluation.points;
-        for (rows, columns) in found(&self.picks, evaluation.db, evaluation.seen) {
-            let until = rows_until(&rows, end);
-            let from = rows.times[..until].iter().rposition(|&t| t < start).map_or(0, |before| before + 1);
-            for &(column, labels) in columns {
+        let mut points = std::mem::take(evaluation.points);
+        let outcome = self.windows(evaluation, now, range).try_for_each(|window| {
+            window.columns.iter().try_for_each(|&(column, labels)| {
                 points.clear();
-                points.extend((from..until).filter_map(|row| {
-                    let value = rows.value(row, column);
-                    let sample = !is_stale(value) && !is_absent(value);
-                    sample.then(|| Point { t: rows.times[row], value })
-                }));
-                if !points.is_empty() {
-                    each(labels, points)?;
-                }
-            }
-        }
-        Ok(())
+                points.extend(window.samples(column));
+                if points.is_empty() { Ok(()) } else { each(labels, &points) }
+            })
+        });
+        *evaluation.points = points;
+        outcome
     }
 }
 
-/// The groups that were picked, with the rows that can be seen and the columns that match.
-fn found<'s>(
-    picks: &'s [Pick],
-    db: &'s Database,
-    seen: SimTime,
-) -> impl Iterator<Item = (Rows<'s>, &'s [(usize, LabelsId)])> {
-    picks.iter().filter_map(move |pick| Some((db.group(pick.group)?.rows(seen), &pick.columns[..])))
+/// The latest sample of a series.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Latest {
+    /// The how many-th of the selector's series it is.
+    pub(super) series: usize,
+    pub(super) labels: LabelsId,
+    pub(super) value: f64,
+    /// When it was taken.
+    pub(super) t: i64,
+}
+
+/// The rows of one target that lie in a range.
+#[derive(Clone, Debug)]
+pub(super) struct TargetWindow<'s> {
+    rows: Rows<'s>,
+    inside: Range<usize>,
+    /// The how many-th of the selector's series the first column is.
+    pub(super) first_series: usize,
+    /// The columns that match, each with its series' labels.
+    pub(super) columns: &'s [(usize, LabelsId)],
+}
+
+impl TargetWindow<'_> {
+    /// The samples of one column. Markers are skipped and do not cut the window.
+    #[inline]
+    pub(super) fn samples(&self, column: usize) -> impl Iterator<Item = Point> {
+        let rows = self.rows.column(self.inside.clone(), column);
+        rows.filter(|(_, value)| is_sample(*value)).map(|(t, value)| Point { t, value })
+    }
 }
 
 /// The first instant inside a window that begins at `start`: windows are left-open since 3.0.
+#[inline]
 pub(super) fn first_inside(start: i64, rules: &Semantics) -> i64 {
     start + i64::from(rules.left_open)
 }
 
 /// How many rows were sampled at or before `reference`. Live queries ask for the newest, so the search begins there.
+#[inline]
 fn rows_until(rows: &Rows<'_>, reference: i64) -> usize {
     match rows.times.last() {
         Some(&last) if last > reference => rows.times.partition_point(|&t| t <= reference),

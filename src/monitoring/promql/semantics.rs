@@ -35,10 +35,30 @@ pub struct Semantics {
     /// `stddev` and `stdvar` of a group whose first value is infinite or NaN are NaN; before, such a group of one gave 0.
     /// Since 3.0 (promql/engine.go, `aggregation`).
     pub deviation_of_non_finite_is_nan: bool,
+    /// `atan2` leaves the metric's name. Until 2.47 (promql/engine.go, `shouldDropMetricName`).
+    pub atan2_keeps_names: bool,
+    /// `label_replace` and `label_join` compare the label sets that they make over all instants of a subquery or range query,
+    /// not at each. Since 2.51 (promql/functions.go, `evalLabelReplace`).
+    pub relabels_whole_ranges: bool,
     /// `.` in a regular expression matches a newline too. Since 3.0 (model/labels/regexp.go).
     pub dot_matches_newline: bool,
     /// A duration may stand where a number may: `1h` is 3600. Since 3.0 (promql/parser/generated_parser.y).
     pub durations_are_numbers: bool,
+    /// A name of a label may be any text, and quoted names may stand in `by (…)` and its like; before, only letters, digits
+    /// and `_`. Since 3.0 (UTF-8 names, prometheus/common, model/metric.go).
+    pub utf8_names: bool,
+    /// A quoted text in braces is the metric's name or a label's: `{"up", "pod"="a"}`. Since 2.51
+    /// (promql/parser/generated_parser.y).
+    pub quoted_names: bool,
+    /// Digits may be set apart: `1_000`. Since 2.54 (promql/parser/lex.go, `scanNumber`).
+    pub underscores_in_numbers: bool,
+    /// `histogram_fraction` knows classic histograms. Since 3.4 (promql/functions.go, `funcHistogramFraction`).
+    pub fraction_of_classic_histograms: bool,
+    /// `sort_by_label` orders what its labels do not by all labels; before, by value. Since 3.0 (promql/functions.go,
+    /// `funcSortByLabel`).
+    pub sort_by_label_then_all_labels: bool,
+    /// There are `limitk` and `limit_ratio`. Since 2.54 (promql/parser/lex.go).
+    pub limit_aggregations: bool,
     /// Double exponential smoothing is called `holt_winters`. Until 3.0 (promql/functions.go).
     pub holt_winters: bool,
 }
@@ -57,8 +77,16 @@ impl Release {
             small_delta_tolerance: !v2_42,
             compensated_sum: v3,
             deviation_of_non_finite_is_nan: v3,
+            atan2_keeps_names: v2_42,
+            relabels_whole_ranges: !v2_42,
             dot_matches_newline: v3,
             durations_are_numbers: v3,
+            utf8_names: v3,
+            quoted_names: !v2_42,
+            underscores_in_numbers: v3,
+            fraction_of_classic_histograms: v3,
+            sort_by_label_then_all_labels: v3,
+            limit_aggregations: v3,
             holt_winters: !v3,
         }
     }

@@ -13,17 +13,25 @@ impl Compensated {
         Compensated { sum, compensation: 0.0 }
     }
 
-    pub(super) fn add(&mut self, term: f64) {
+    /// The sum with one more term.
+    #[inline]
+    pub(super) fn plus(self, term: f64) -> Self {
         let sum = self.sum + term;
-        if sum.is_infinite() {
+        let compensation = if sum.is_infinite() {
             // Nothing is left to compensate, and infinity minus infinity would make the term NaN.
-            self.compensation = 0.0;
+            0.0
         } else if self.sum.abs() >= term.abs() {
-            self.compensation += (self.sum - sum) + term;
+            self.compensation + ((self.sum - sum) + term)
         } else {
-            self.compensation += (term - sum) + self.sum;
-        }
-        self.sum = sum;
+            self.compensation + ((term - sum) + self.sum)
+        };
+        Compensated { sum, compensation }
+    }
+
+    /// Adds one more term.
+    #[inline]
+    pub(super) fn add(&mut self, term: f64) {
+        *self = self.plus(term);
     }
 
     /// The sum as it is known best.
@@ -102,12 +110,31 @@ impl Mean {
     }
 }
 
-/// The mean of `values`, which must not be empty.
-pub(super) fn mean(mut values: impl Iterator<Item = f64>, compensated_sum: bool, over_time: bool) -> f64 {
-    let Some(first) = values.next() else { return f64::NAN };
+/// The mean of `values`; none has none.
+pub(super) fn mean(
+    mut values: impl Iterator<Item = f64>,
+    compensated_sum: bool,
+    over_time: bool,
+) -> Option<f64> {
+    let first = values.next()?;
     let mut mean = Mean::starting_at(first, compensated_sum, over_time);
+    if compensated_sum {
+        // The usual case in a loop of its own: the sum stays finite.
+        let (mut sum, mut count, mut overflowing) = (Compensated::starting_at(first), 1_u32, None);
+        for value in values.by_ref() {
+            let next = sum.plus(value);
+            if next.sum.is_infinite() {
+                overflowing = Some(value);
+                break;
+            }
+            sum = next;
+            count += 1;
+        }
+        mean = Mean::Direct { sum, count: f64::from(count) };
+        overflowing.into_iter().for_each(|value| mean.add(value));
+    }
     values.for_each(|value| mean.add(value));
-    mean.total()
+    Some(mean.total())
 }
 
 /// The `q`-quantile of `values`, between neighbours by linear interpolation; NaN sorts first (promql/quantile.go,
@@ -136,21 +163,25 @@ pub(super) fn quantile(q: f64, values: &mut [f64]) -> f64 {
 mod tests {
     use super::*;
 
+    fn of(values: &[f64], compensated_sum: bool, over_time: bool) -> f64 {
+        mean(values.iter().copied(), compensated_sum, over_time).expect("there are values")
+    }
+
     #[test]
     fn a_mean_that_would_overflow_turns_incremental() {
-        let overflowing = mean([1.7e308, 1.7e308, -1.7e308].into_iter(), true, true);
+        let overflowing = of(&[1.7e308, 1.7e308, -1.7e308], true, true);
         assert!((overflowing / (1.7e308 / 3.0) - 1.0).abs() < 1e-12, "{overflowing}");
-        assert_eq!(mean([1.0, 2.0, 6.0].into_iter(), true, false), 3.0);
-        assert_eq!(mean([f64::INFINITY, 5.0].into_iter(), true, false), f64::INFINITY);
-        assert!(mean([f64::INFINITY, f64::NEG_INFINITY].into_iter(), true, false).is_nan());
+        assert_eq!(of(&[1.0, 2.0, 6.0], true, false), 3.0);
+        assert_eq!(of(&[f64::INFINITY, 5.0], true, false), f64::INFINITY);
+        assert!(of(&[f64::INFINITY, f64::NEG_INFINITY], true, false).is_nan());
     }
 
     #[test]
     fn the_plain_mean_of_2_keeps_an_infinity() {
         for over_time in [false, true] {
-            assert_eq!(mean([1.0, f64::INFINITY, 5.0].into_iter(), false, over_time), f64::INFINITY);
-            assert!(mean([f64::INFINITY, f64::NEG_INFINITY].into_iter(), false, over_time).is_nan());
-            assert_eq!(mean([1.0, 2.0, 6.0].into_iter(), false, over_time), 3.0);
+            assert_eq!(of(&[1.0, f64::INFINITY, 5.0], false, over_time), f64::INFINITY);
+            assert!(of(&[f64::INFINITY, f64::NEG_INFINITY], false, over_time).is_nan());
+            assert_eq!(of(&[1.0, 2.0, 6.0], false, over_time), 3.0);
         }
     }
 

@@ -364,6 +364,7 @@ mod tests {
         }
     }
 
+    #[test]
     fn a_missing_metric_is_explained_with_its_new_or_old_name() {
         let why = |metric, release| why_missing(metric, MetricsRelease::parse(release).expect("a release"));
         let said = |metric, release, part: &str| {

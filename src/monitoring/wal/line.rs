@@ -33,6 +33,8 @@ pub(super) struct Run {
     pub(super) start_ms: i64,
     pub(super) prometheus: String,
     pub(super) evaluation_interval_s: Number,
+    /// Prometheus' `--enable-feature`, as far as it concerns queries.
+    pub(super) enable_features: Vec<String>,
     pub(super) metrics_version: String,
 }
 

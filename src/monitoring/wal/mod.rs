@@ -1,7 +1,7 @@
 //! The log of all that was written to a store, as a file beside a run's results, from which the store can be had again.
 //!
 //! ```text
-//!   {"run":{"format":1,"start_ms":1767600000000,"prometheus":"3.5","evaluation_interval_s":30,"metrics_version":"0.32"}}
+//!   {"run":{"format":1,"start_ms":1767600000000,"prometheus":"3.5","evaluation_interval_s":30,"enable_features":[],"metrics_version":"0.32"}}
 //!   {"page":{"id":0,"series":[{"__name__":"up"},{"__name__":"vllm:num_requests_running","engine":"0",…},…]}}
 //!   {"target":{"id":0,"page":0,"labels":{"namespace":"llm","pod":"llama-…",…}}}
 //!   {"samples":{"t_s":12.345,"visible_from_s":12.365,"values":{"0":[1,3,null,"stale","NaN",…]}}}
@@ -66,7 +66,7 @@ pub struct Header {
 mod tests {
     use super::*;
     use crate::monitoring::Keep;
-    use crate::monitoring::promql::{Query, Release};
+    use crate::monitoring::promql::{Features, Query, Release};
     use crate::monitoring::series::{ABSENT, Database, Retention, STALE};
     use crate::problem::{Place, Problem};
     use crate::units::SimDuration;
@@ -82,6 +82,7 @@ mod tests {
             options: QueryOptions {
                 release: Release::V2_53,
                 evaluation_interval: SimDuration::from_millis(1_500),
+                features: Features { experimental_functions: true, duration_expressions: false },
             },
             metrics: MetricsRelease::default(),
         }
@@ -138,7 +139,7 @@ mod tests {
     #[test]
     fn the_file_reads_as_documented() {
         insta::assert_snapshot!(log(), @r#"
-        {"run":{"format":1,"start_ms":1767600000000,"prometheus":"2.53","evaluation_interval_s":1.5,"metrics_version":"0.32"}}
+        {"run":{"format":1,"start_ms":1767600000000,"prometheus":"2.53","evaluation_interval_s":1.5,"enable_features":["promql-experimental-functions"],"metrics_version":"0.32"}}
         {"page":{"id":0,"series":[{"__name__":"up","engine":"0"},{"__name__":"x","engine":"0"},{"__name__":"y","engine":"0"}]}}
         {"target":{"id":0,"page":0,"labels":{"pod":"a"}}}
         {"target":{"id":1,"page":0,"labels":{"pod":"b"}}}

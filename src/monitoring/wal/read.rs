@@ -5,7 +5,7 @@ use super::line::{End, FORMAT, Line, Number, Page, Run, Samples, Target};
 use crate::lines::Lines;
 use crate::monitoring::Keep;
 use crate::monitoring::labels::Labels;
-use crate::monitoring::promql::{QueryOptions, Release};
+use crate::monitoring::promql::{Features, QueryOptions, Release};
 use crate::monitoring::series::{Database, GroupId, Retention};
 use crate::monitoring::vllm_metrics::MetricsRelease;
 use crate::problem::Problem;
@@ -118,9 +118,11 @@ fn header(run: &Run) -> Result<Header, String> {
     if evaluation_interval < SimDuration::from_millis(1) {
         return Err("`evaluation_interval_s` is below a millisecond".to_owned());
     }
+    let features = Features::named(run.enable_features.iter().map(String::as_str), release);
+    let features = features.map_err(|problem| problem.message)?;
     Ok(Header {
         start: UnixMillis(run.start_ms),
-        options: QueryOptions { release, evaluation_interval },
+        options: QueryOptions { release, evaluation_interval, features },
         metrics: MetricsRelease::parse(&run.metrics_version).map_err(|problem| problem.message)?,
     })
 }

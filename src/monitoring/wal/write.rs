@@ -42,6 +42,7 @@ impl<W: Write> Writer<W> {
             start_ms: header.start.0,
             prometheus: header.options.release.name().to_owned(),
             evaluation_interval_s: Number(header.options.evaluation_interval.into()),
+            enable_features: header.options.features.names().map(str::to_owned).collect(),
             metrics_version: header.metrics.to_string(),
         }));
         writer

@@ -2,7 +2,7 @@
 
 use super::{Tally, absent, lines, root};
 use dryscale::monitoring::labels::Labels;
-use dryscale::monitoring::promql::{Query, QueryOptions, Release, Value};
+use dryscale::monitoring::promql::{Features, Query, QueryOptions, Release, Value};
 use dryscale::monitoring::series::{Database, Retention, STALE};
 use dryscale::units::{SimTime, UnixMillis};
 use serde_json::Value as Json;
@@ -35,6 +35,11 @@ fn version(release: Release) -> &'static str {
         Release::V2_53 => "2.53.3",
         Release::V2_42 => "2.42.0",
     }
+}
+
+/// The servers were started with `--enable-feature=promql-experimental-functions` where they have it.
+fn features(release: Release) -> Features {
+    Features { experimental_functions: release >= Release::V2_53, ..Features::default() }
 }
 
 /// The recorded evaluations of every data set, in the order of the files' names; none where there are no recordings.
@@ -71,7 +76,7 @@ impl Replay {
         if want == "=" {
             want = &record["r"]["3.5.3"];
         }
-        let options = QueryOptions { release, ..QueryOptions::default() };
+        let options = QueryOptions { release, features: features(release), ..QueryOptions::default() };
         let query = self
             .queries
             .entry((ds.clone(), text.clone()))

@@ -1,4 +1,5 @@
-//! Functions of one value. Logarithms come from `libm`, so every machine gives the same bits.
+//! Functions of one value. Logarithms and powers come from `libm`, so every machine gives the same bits; Go's own differ in
+//! the last bit here and there.
 
 pub(in super::super) fn abs(x: f64, _: &[f64]) -> Option<f64> {
     Some(x.abs())
@@ -18,6 +19,18 @@ pub(in super::super) fn sqrt(x: f64, _: &[f64]) -> Option<f64> {
 
 pub(in super::super) fn ln(x: f64, _: &[f64]) -> Option<f64> {
     Some(libm::log(x))
+}
+
+pub(in super::super) fn exp(x: f64, _: &[f64]) -> Option<f64> {
+    Some(libm::exp(x))
+}
+
+pub(in super::super) fn log2(x: f64, _: &[f64]) -> Option<f64> {
+    Some(libm::log2(x))
+}
+
+pub(in super::super) fn log10(x: f64, _: &[f64]) -> Option<f64> {
+    Some(libm::log10(x))
 }
 
 pub(in super::super) fn sgn(x: f64, _: &[f64]) -> Option<f64> {
@@ -102,6 +115,11 @@ mod tests {
         assert!(sgn(-0.0, &[]).is_some_and(|x| x == 0.0 && x.is_sign_negative()));
         assert!(sqrt(-1.0, &[]).is_some_and(f64::is_nan) && ln(-1.0, &[]).is_some_and(f64::is_nan));
         assert_eq!((ln(0.0, &[]), ln(1.0, &[])), (Some(f64::NEG_INFINITY), Some(0.0)));
+        assert_eq!(
+            (log2(1024.0, &[]), log10(1000.0, &[]), exp(0.0, &[])),
+            (Some(10.0), Some(3.0), Some(1.0))
+        );
+        assert_eq!((exp(710.0, &[]), exp(-746.0, &[])), (Some(f64::INFINITY), Some(0.0)));
         assert_eq!((abs(-2.0, &[]), negate(2.0, &[])), (Some(2.0), Some(-2.0)));
         assert_eq!((ceil(1.2, &[]), floor(-1.2, &[])), (Some(2.0), Some(-2.0)));
     }

@@ -1,26 +1,25 @@
 //! From the parser's tree to a [`Plan`]: types checked, functions found, what is not supported refused by name.
 
-use super::aggregation::{self, Aggregate, Aggregator};
+mod call;
+
+use super::aggregation::{Aggregate, Aggregator};
 use super::binary::{Cardinality, Matched, Operator, SetOperation, SetOperator};
-use super::functions::histogram::HistogramQuantile;
-use super::functions::label::{LabelJoin, LabelReplace};
-use super::functions::{self, Body, Form, Function, math};
-use super::matcher::{MatchOp, Matcher};
+use super::choice::Choice;
+use super::fold::Fold;
+use super::matcher::Matcher;
 use super::place::Source;
 use super::plan::{LabelRule, Plan, Range, Scalar, Vector};
 use super::reads::{Read, Scope};
+use super::renamed::Renamed;
 use super::selector::{At, Selector, Shift};
-use super::value::Memo;
-use super::{QueryOptions, Semantics};
-use crate::monitoring::labels::{Labels, LabelsBuilder, METRIC_NAME};
+use super::{Features, QueryOptions, Semantics};
 use crate::problem::Problem;
 use promql_parser::label as parsed;
 use promql_parser::parser::token::{self, TokenId};
 use promql_parser::parser::{
-    AggregateExpr, AtModifier, BinModifier, BinaryExpr, Call, Expr, LabelModifier, MatrixSelector, Offset,
+    AggregateExpr, AtModifier, BinModifier, BinaryExpr, Expr, LabelModifier, MatrixSelector, Offset,
     SubqueryExpr, VectorMatchCardinality, VectorSelector,
 };
-use regex::Regex;
 use rustc_hash::FxHashMap;
 
 /// The longest range, offset or step: a hundred years.
@@ -58,8 +57,7 @@ impl<'s> Lowering<'s> {
             Expr::Unary(unary) => match self.plan(&unary.expr)? {
                 Plan::Scalar(of) => Plan::Scalar(Scalar::Negated(Box::new(of))),
                 Plan::Vector(of) => {
-                    let (of, arguments) = (Box::new(of), Vec::new());
-                    Plan::Vector(Vector::EachSample { function: math::negate, of, arguments })
+                    Plan::Vector(Vector::Negated { of: Box::new(of), renamed: Renamed::default() })
                 }
                 other => return Err(self.wrong_type("-", "a number or an instant vector", &other)),
             },
@@ -277,180 +275,71 @@ impl<'s> Lowering<'s> {
     fn aggregate(&mut self, read: &AggregateExpr) -> Result<Vector, Problem> {
         let name = read.op.to_string();
         let aggregator = match read.op.id() {
-            token::T_SUM => Aggregator::Sum,
-            token::T_AVG => Aggregator::Avg,
-            token::T_MIN => Aggregator::Min,
-            token::T_MAX => Aggregator::Max,
-            token::T_COUNT => Aggregator::Count,
-            token::T_GROUP => Aggregator::Group,
-            token::T_STDDEV => Aggregator::Stddev,
-            token::T_STDVAR => Aggregator::Stdvar,
+            token::T_SUM => Aggregator::Fold(Fold::Sum),
+            token::T_AVG => Aggregator::Fold(Fold::Avg),
+            token::T_MIN => Aggregator::Fold(Fold::Min),
+            token::T_MAX => Aggregator::Fold(Fold::Max),
+            token::T_COUNT => Aggregator::Fold(Fold::Count),
+            token::T_GROUP => Aggregator::Fold(Fold::Group),
+            token::T_STDDEV => Aggregator::Fold(Fold::Stddev),
+            token::T_STDVAR => Aggregator::Fold(Fold::Stdvar),
             token::T_QUANTILE => Aggregator::Quantile(self.parameter(read, &name)?),
-            token::T_TOPK => Aggregator::Topk(self.parameter(read, &name)?),
-            token::T_BOTTOMK => Aggregator::Bottomk(self.parameter(read, &name)?),
-            _ => {
-                let problem =
-                    self.unsupported(&name, format!("the aggregation `{name}` is not supported yet"));
-                return Err(problem.help(format!("supported: {}", aggregation::NAMES)));
+            token::T_COUNT_VALUES => Aggregator::CountValues(self.label_parameter(read, &name)?),
+            token::T_TOPK => Aggregator::Choice(Choice::Topk, self.parameter(read, &name)?),
+            token::T_BOTTOMK => Aggregator::Choice(Choice::Bottomk, self.parameter(read, &name)?),
+            token::T_LIMITK | token::T_LIMIT_RATIO => {
+                if !self.rules.limit_aggregations {
+                    let release = self.options.release;
+                    let message = format!("Prometheus {release} has no aggregation `{name}`");
+                    return Err(self.unsupported(&name, message));
+                }
+                self.check_experimental(&name, true)?;
+                let choice =
+                    if read.op.id() == token::T_LIMITK { Choice::Limitk } else { Choice::LimitRatio };
+                Aggregator::Choice(choice, self.parameter(read, &name)?)
             }
+            _ => return Err(self.unsupported(&name, format!("there is no aggregation `{name}`"))),
+        };
+        // `count_values` gives every element its label first, so that the label tells groups apart.
+        let own = match &aggregator {
+            Aggregator::CountValues(label) => Some(label.clone()),
+            _ => None,
         };
         let grouping = match &read.modifier {
-            None => LabelRule::keep(Vec::new()),
-            Some(LabelModifier::Include(labels)) => LabelRule::keep(labels.labels.clone()),
+            None => LabelRule::keep(own.into_iter().collect()),
+            Some(LabelModifier::Include(labels)) => {
+                LabelRule::keep(labels.labels.iter().cloned().chain(own).collect())
+            }
             Some(LabelModifier::Exclude(labels)) => LabelRule::drop(labels.labels.clone()),
         };
         let of = self.vector(&read.expr, &name)?;
         Ok(Vector::Aggregate(Box::new(Aggregate { aggregator, of, grouping })))
     }
 
+    /// Refuses what is experimental in this release, unless that is turned on.
+    fn check_experimental(&self, name: &str, is_experimental: bool) -> Result<(), Problem> {
+        if !is_experimental || self.options.features.experimental_functions {
+            return Ok(());
+        }
+        let release = self.options.release;
+        let message = format!("`{name}` is experimental in Prometheus {release}, and not enabled");
+        let help = Features::how_to_enable(Features::EXPERIMENTAL_FUNCTIONS);
+        Err(self.unsupported(name, message).help(help))
+    }
+
+    fn label_parameter(&mut self, read: &AggregateExpr, name: &str) -> Result<String, Problem> {
+        match &read.param {
+            Some(parameter) => self.label_name(parameter, name),
+            None => Err(self.too_few(name)),
+        }
+    }
+
     fn parameter(&mut self, read: &AggregateExpr, name: &str) -> Result<Scalar, Problem> {
         match &read.param {
             Some(parameter) => self.scalar(parameter, name),
-            None => Err(self.unsupported(name, format!("`{name}` needs a parameter before the vector"))),
+            None => Err(self.too_few(name)),
         }
     }
-
-    // Functions.
-
-    fn call(&mut self, read: &Call) -> Result<Plan, Problem> {
-        let name = read.func.name;
-        let Some(&Function { since, body, .. }) = functions::named(name) else {
-            let problem = self.unsupported(name, format!("the function `{name}` is not supported yet"));
-            return Err(problem.help(format!("supported: {}", functions::supported())));
-        };
-        let release = self.options.release;
-        if since > release {
-            return Err(self.unsupported(name, format!("Prometheus {release} has no function `{name}`")));
-        }
-        let arguments: Vec<&Expr> = read.args.args.iter().map(|argument| &**argument).collect();
-        match body {
-            Body::Sample(function) => {
-                let [of, rest @ ..] = &arguments[..] else { return Err(self.too_few(name)) };
-                let of = Box::new(self.vector(of, name)?);
-                let arguments = self.scalars(rest, name)?;
-                Ok(Plan::Vector(Vector::EachSample { function, of, arguments }))
-            }
-            Body::Calendar(function) => {
-                let of = match &arguments[..] {
-                    [of] => self.vector(of, name)?,
-                    _ => Vector::Of(Scalar::Time),
-                };
-                Ok(Plan::Vector(Vector::EachSample { function, of: Box::new(of), arguments: Vec::new() }))
-            }
-            Body::Range(function) => {
-                let mut range = None;
-                let mut scalars = Vec::new();
-                for argument in arguments {
-                    match self.plan(argument)? {
-                        Plan::Range(found) => range = Some(found),
-                        Plan::Scalar(found) => scalars.push(found),
-                        other => return Err(self.wrong_type(name, "a range vector", &other)),
-                    }
-                }
-                let of = range.ok_or_else(|| self.too_few(name))?;
-                Ok(Plan::Vector(Vector::EachRange { function, of, arguments: scalars }))
-            }
-            Body::Form(form) => self.form(form, name, &arguments),
-        }
-    }
-
-    fn too_few(&self, name: &str) -> Problem {
-        self.unsupported(name, format!("`{name}` has too few arguments"))
-    }
-
-    fn scalars(&mut self, arguments: &[&Expr], name: &str) -> Result<Vec<Scalar>, Problem> {
-        arguments.iter().map(|argument| self.scalar(argument, name)).collect()
-    }
-
-    fn form(&mut self, form: Form, name: &str, arguments: &[&Expr]) -> Result<Plan, Problem> {
-        Ok(Plan::Vector(match (form, arguments) {
-            (Form::Time, []) => return Ok(Plan::Scalar(Scalar::Time)),
-            (Form::Pi, []) => return Ok(Plan::Scalar(Scalar::Number(std::f64::consts::PI))),
-            (Form::Scalar, [of]) => return Ok(Plan::Scalar(Scalar::Of(Box::new(self.vector(of, name)?)))),
-            (Form::Vector, [of]) => Vector::Of(self.scalar(of, name)?),
-            (Form::Absent, [of]) => {
-                let vector = self.vector(of, name)?;
-                let labels = match &vector {
-                    Vector::Select(selector) => labels_of_absence(&selector.matchers),
-                    _ => Labels::default(),
-                };
-                Vector::Absent { of: Box::new(vector), labels }
-            }
-            (Form::AbsentOverTime, [of]) => {
-                let of = self.range(of, name)?;
-                let labels = match &of {
-                    Range::Select { selector, .. } => labels_of_absence(&selector.matchers),
-                    Range::Subquery { .. } => Labels::default(),
-                };
-                Vector::AbsentOverTime { of, labels }
-            }
-            (Form::Timestamp, [of]) => match self.vector(of, name)? {
-                Vector::Select(selector) => Vector::Timestamp(selector),
-                other => Vector::TimestampOf(Box::new(other)),
-            },
-            (Form::Sort | Form::SortDesc, [of]) => {
-                let of = Box::new(self.vector(of, name)?);
-                Vector::Sorted { descending: form == Form::SortDesc, of }
-            }
-            (Form::HistogramQuantile, [quantile, of]) => {
-                let (quantile, of) = (self.scalar(quantile, name)?, self.vector(of, name)?);
-                Vector::HistogramQuantile(Box::new(HistogramQuantile::new(quantile, of)))
-            }
-            (Form::LabelReplace, [of, destination, replacement, source, regex]) => {
-                let of = self.vector(of, name)?;
-                let destination = self.label_name(destination, name)?;
-                let (replacement, source) = (self.text(replacement, name)?, self.text(source, name)?);
-                let pattern = self.text(regex, name)?;
-                let flags = if self.rules.dot_matches_newline { "s" } else { "" };
-                let regex = Regex::new(&format!("^(?{flags}:{pattern})$")).map_err(|error| {
-                    self.unsupported(name, format!("the regular expression cannot be used: {error}"))
-                })?;
-                let known = Memo::default();
-                Vector::LabelReplace(Box::new(LabelReplace {
-                    of,
-                    destination,
-                    replacement,
-                    source,
-                    regex,
-                    known,
-                }))
-            }
-            (Form::LabelJoin, [of, destination, separator, sources @ ..]) => {
-                let of = self.vector(of, name)?;
-                let destination = self.label_name(destination, name)?;
-                let separator = self.text(separator, name)?;
-                let sources = sources
-                    .iter()
-                    .map(|source| self.label_name(source, name))
-                    .collect::<Result<Vec<_>, _>>()?;
-                let known = Memo::default();
-                Vector::LabelJoin(Box::new(LabelJoin { of, destination, separator, sources, known }))
-            }
-            _ => return Err(self.too_few(name)),
-        }))
-    }
-
-    fn label_name(&mut self, expr: &Expr, function: &str) -> Result<String, Problem> {
-        let name = self.text(expr, function)?;
-        let begins = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-        if begins && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
-            Ok(name)
-        } else {
-            Err(self.unsupported(function, format!("`{name}` is not a label's name")))
-        }
-    }
-}
-
-/// The labels that `absent` gives: those that equality fixes, unless one is constrained twice (promql/functions.go,
-/// `createLabelsForAbsentFunction`).
-fn labels_of_absence(matchers: &[Matcher]) -> Labels {
-    let mut labels = LabelsBuilder::default();
-    for (at, matcher) in matchers.iter().enumerate().filter(|(_, matcher)| matcher.name != METRIC_NAME) {
-        let again = matchers[..at].iter().any(|other| other.name == matcher.name);
-        let fixed = matcher.op == MatchOp::Equal && !again;
-        labels.set(&matcher.name, if fixed { matcher.value.as_str() } else { "" });
-    }
-    labels.finish()
 }
 
 fn set_operator(id: TokenId) -> Option<SetOperator> {
