@@ -4,7 +4,9 @@ use super::hpa_loop::HpaLoop;
 use super::{ControlLoops, phase, record_decision};
 use crate::autoscaling::describe::DescribedEvent;
 use crate::autoscaling::hpa::{self, HpaStatus, Scale};
-use crate::autoscaling::keda::{self, KedaOperator, PrometheusTrigger, QueryOutcome, TriggerReading};
+use crate::autoscaling::keda::{
+    self, CompositeReading, KedaOperator, PrometheusTrigger, QueryOutcome, Scaler, TriggerReading,
+};
 use crate::monitoring::promql::Query;
 use crate::random::Streams;
 use crate::simulation::event::Event;
@@ -35,6 +37,7 @@ pub(in crate::simulation) struct Keda {
     first_poll: SimTime,
     /// By trigger.
     seen: Vec<Seen>,
+    seen_formula: SeenFormula,
 }
 
 /// What was seen of one trigger over the run.
@@ -78,6 +81,32 @@ impl Seen {
     }
 }
 
+/// What was seen of a formula over the run. KEDA only logs that it fails.
+#[derive(Clone, Debug, Default)]
+struct SeenFormula {
+    evaluations: u64,
+    failed: u64,
+    first_error: Option<String>,
+}
+
+impl SeenFormula {
+    fn note(&mut self, composite: Option<&CompositeReading>) {
+        let Some(composite) = composite else { return };
+        self.evaluations += 1;
+        if let Some(error) = &composite.error {
+            self.failed += 1;
+            self.first_error.get_or_insert_with(|| error.clone());
+        }
+    }
+
+    fn warning(&self) -> Option<String> {
+        let (SeenFormula { evaluations, failed, .. }, error) = (self, self.first_error.as_ref()?);
+        Some(format!(
+            "the formula failed at {failed} of {evaluations} evaluations, which leaves the HPA without a metric: {error}"
+        ))
+    }
+}
+
 /// A poll as decisions.jsonl shows it.
 #[derive(Serialize)]
 struct PollDetail<'a> {
@@ -100,6 +129,8 @@ impl Serialize for StatusOf<'_> {
 #[derive(Serialize)]
 struct SyncDetail<'a> {
     external_metrics: &'a [TriggerReading],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    composite: Option<&'a CompositeReading>,
     #[serde(flatten)]
     decision: &'a hpa::Decision,
     hpa: &'a HpaStatus,
@@ -110,7 +141,9 @@ struct SyncDetail<'a> {
 #[derive(Default)]
 struct Fetch {
     readings: Vec<TriggerReading>,
-    /// How many of them took a query.
+    /// What they come to, with `scalingModifiers`.
+    composite: Option<CompositeReading>,
+    /// How many queries it took, one after the other.
     queries: u64,
 }
 
@@ -121,6 +154,7 @@ impl Keda {
             first_poll: phase(streams, "keda/poll-phase", setup.polling_interval),
             hpa: HpaLoop::new(setup.operator.hpa(), setup.operator.hpa_status(), streams),
             seen: vec![Seen::default(); setup.queries.len()],
+            seen_formula: SeenFormula::default(),
             operator: setup.operator,
             queries: setup.queries,
             query_latency: setup.query_latency,
@@ -135,6 +169,7 @@ impl Keda {
         for ((seen, outcome), reading) in self.seen.iter_mut().zip(&outcomes).zip(&decision.triggers) {
             outcome.iter().for_each(|outcome| seen.note(outcome, reading));
         }
+        self.seen_formula.note(decision.composite.as_ref());
         decision
     }
 
@@ -149,15 +184,20 @@ impl Keda {
         if let Some(decision) = self.hpa.plan(self.operator.hpa()?, scale, now) {
             return Some((decision, Fetch::default()));
         }
-        let fetch = self.fetch(sensor, workload, now);
-        let reported =
-            |reading: &TriggerReading| hpa::Fetched::External(reading.reported().map(|milli| vec![milli]));
-        let values: Vec<hpa::Fetched> = fetch.readings.iter().map(reported).collect();
+        let mut fetch = self.fetch(sensor, workload, now);
+        let (values, composite) = self.operator.answer(&fetch.readings);
+        if composite.is_some() {
+            // The triggers of a formula are queried at the same time.
+            fetch.queries = fetch.queries.min(1);
+        }
+        let values: Vec<hpa::Fetched> = values.into_iter().map(hpa::Fetched::External).collect();
+        self.seen_formula.note(composite.as_ref());
+        fetch.composite = composite;
         let decision = self.hpa.decide(self.operator.hpa()?, scale, now, &values);
         Some((decision, fetch))
     }
 
-    /// What KEDA answers the HPA, metric by metric.
+    /// What KEDA reads for the HPA, trigger by trigger.
     fn fetch(&mut self, sensor: &Sensor, workload: keda::Workload, now: SimTime) -> Fetch {
         let mut fetch = Fetch::default();
         for (metric, query) in self.queries.iter_mut().enumerate() {
@@ -181,9 +221,10 @@ impl Keda {
     /// What a careful colleague would say about the triggers.
     pub(super) fn warnings(&self) -> impl Iterator<Item = String> {
         let scalers = self.seen.iter().zip(self.operator.scalers()).enumerate();
-        scalers.filter_map(|(index, (seen, scaler))| {
+        let of_trigger = |(index, (seen, scaler)): (usize, (&Seen, &Scaler))| {
             seen.warning(scaler.prometheus()?, self.operator.metric_name(index))
-        })
+        };
+        scalers.filter_map(of_trigger).chain(self.seen_formula.warning())
     }
 }
 
@@ -233,6 +274,7 @@ impl World<'_> {
         let events = hpa.map(|hpa| keda.hpa.observe(hpa, &decision, self.now)).unwrap_or_default();
         let detail = SyncDetail {
             external_metrics: &fetch.readings,
+            composite: fetch.composite.as_ref(),
             decision: &decision,
             hpa: keda.hpa.status(),
             events: &events,

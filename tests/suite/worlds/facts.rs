@@ -7,6 +7,7 @@
 mod control;
 mod exporters;
 mod fleet;
+mod formula;
 mod requests;
 mod rules;
 mod sensor;
