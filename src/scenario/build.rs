@@ -38,6 +38,7 @@ impl Scenario {
         let mut autoscalers =
             Autoscalers { scenario: self, target: &target, targets: &targets, warnings: &mut warnings };
         let (autoscaling, wva) = (autoscalers.autoscaling()?, autoscalers.wva()?);
+        let faults = self.faults(&targets, &mut warnings)?;
         let of_wva = wva.iter().flat_map(|wva| &wva.queries);
         let of_rules = rules.iter().flat_map(|group| group.rules.iter().map(|rule| &rule.query));
         let queries: Vec<&Query> = autoscaling.queries().into_iter().chain(of_wva).chain(of_rules).collect();
@@ -78,6 +79,7 @@ impl Scenario {
                 retention,
                 keep,
                 schema,
+                faults,
                 rules,
                 exporters,
                 all_exporters,

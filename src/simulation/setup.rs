@@ -2,6 +2,7 @@
 
 use super::control::{Autoscaling, WvaSetup};
 use super::exporters::Exporters;
+use crate::monitoring::faults::Faults;
 use crate::monitoring::rules;
 use crate::monitoring::series::Retention;
 use crate::monitoring::vllm_metrics::Schema;
@@ -68,6 +69,8 @@ pub struct MonitoringSetup {
     pub keep: Keep,
     /// What a pod's `/metrics` page holds.
     pub schema: Schema,
+    /// What goes wrong, and when.
+    pub faults: Faults,
     /// The recording rules, group by group.
     pub rules: Vec<rules::Group>,
     /// The exporters that somebody reads.

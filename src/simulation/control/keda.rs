@@ -10,6 +10,7 @@ use crate::autoscaling::keda::{
 use crate::monitoring::promql::Query;
 use crate::random::Streams;
 use crate::simulation::event::Event;
+use crate::simulation::faults::Asked;
 use crate::simulation::record::Controller;
 use crate::simulation::telemetry::Sensor;
 use crate::simulation::world::World;
@@ -145,6 +146,8 @@ struct Fetch {
     composite: Option<CompositeReading>,
     /// How many queries it took, one after the other.
     queries: u64,
+    /// How much later than usual they came, together.
+    delay: SimDuration,
 }
 
 impl Keda {
@@ -161,16 +164,28 @@ impl Keda {
         }
     }
 
-    /// KEDA's scale loop: every trigger, then 0 <-> min.
-    fn poll(&mut self, sensor: &Sensor, workload: keda::Workload, now: SimTime) -> keda::PollDecision {
-        let ask = |query: &mut Option<Query>| Some(sensor.ask(query.as_mut()?, now));
-        let outcomes: Vec<Option<QueryOutcome>> = self.queries.iter_mut().map(ask).collect();
-        let decision = self.operator.poll(now, now, workload, &outcomes, self.hpa.status());
+    /// KEDA's scale loop: every trigger, then 0 <-> min; and how much later than usual the decision comes.
+    fn poll(
+        &mut self,
+        sensor: &Sensor,
+        workload: keda::Workload,
+        now: SimTime,
+    ) -> (keda::PollDecision, SimDuration) {
+        let ask = |(query, scaler): (&mut Option<Query>, &keda::Scaler)| {
+            Some(sensor.ask(query.as_mut()?, now, scaler.prometheus()?.timeout))
+        };
+        let asked = self.queries.iter_mut().zip(self.operator.scalers()).map(ask);
+        let asked: Vec<Option<Asked<QueryOutcome>>> = asked.collect();
+        // All triggers are asked at once.
+        let delay = asked.iter().flatten().map(|asked| asked.delay).max().unwrap_or_default();
+        let outcomes: Vec<Option<QueryOutcome>> =
+            asked.into_iter().map(|asked| asked.map(|asked| asked.answer)).collect();
+        let decision = self.operator.poll(now, now + delay, workload, &outcomes, self.hpa.status());
         for ((seen, outcome), reading) in self.seen.iter_mut().zip(&outcomes).zip(&decision.triggers) {
             outcome.iter().for_each(|outcome| seen.note(outcome, reading));
         }
         self.seen_formula.note(decision.composite.as_ref());
-        decision
+        (decision, delay)
     }
 
     /// The HPA's reconcile: a fresh query for each metric, unless the size alone decides. `None` without an HPA.
@@ -184,6 +199,11 @@ impl Keda {
         if let Some(decision) = self.hpa.plan(self.operator.hpa()?, scale, now) {
             return Some((decision, Fetch::default()));
         }
+        if let Some(error) = sensor.metrics_api_error(now) {
+            let hpa = self.operator.hpa()?;
+            let values = vec![hpa::Fetched::External(Err(error)); hpa.metrics.len()];
+            return Some((self.hpa.decide(hpa, scale, now, &values), Fetch::default()));
+        }
         let mut fetch = self.fetch(sensor, workload, now);
         let (values, composite) = self.operator.answer(&fetch.readings);
         if composite.is_some() {
@@ -193,7 +213,7 @@ impl Keda {
         let values: Vec<hpa::Fetched> = values.into_iter().map(hpa::Fetched::External).collect();
         self.seen_formula.note(composite.as_ref());
         fetch.composite = composite;
-        let decision = self.hpa.decide(self.operator.hpa()?, scale, now, &values);
+        let decision = self.hpa.decide(self.operator.hpa()?, scale, now + fetch.delay, &values);
         Some((decision, fetch))
     }
 
@@ -202,7 +222,10 @@ impl Keda {
         let mut fetch = Fetch::default();
         for (metric, query) in self.queries.iter_mut().enumerate() {
             let query = query.as_mut().filter(|_| self.operator.wants_query(metric));
-            let outcome = query.map(|query| sensor.ask(query, now));
+            let trigger = self.operator.scalers()[metric].prometheus();
+            let asked = query.zip(trigger).map(|(query, trigger)| sensor.ask(query, now, trigger.timeout));
+            fetch.delay += asked.as_ref().map(|asked| asked.delay).unwrap_or_default();
+            let outcome = asked.map(|asked| asked.answer);
             let reading = self.operator.external_metric(metric, now, workload, outcome.as_ref());
             if let Some(outcome) = outcome {
                 fetch.queries += 1;
@@ -249,7 +272,7 @@ impl World<'_> {
     pub(in crate::simulation) fn keda_poll(&mut self) {
         let workload = self.fleet.workload();
         let ControlLoops::Keda(keda) = &mut self.control else { return };
-        let decision = keda.poll(&self.sensor, workload, self.now);
+        let (decision, delay) = keda.poll(&self.sensor, workload, self.now);
         if let Some(due) = keda.operator.poll_due() {
             self.queue.push(due, Event::KedaPoll);
         }
@@ -259,7 +282,7 @@ impl World<'_> {
         let detail = PollDetail { queries, decision: &decision, scaled_object: StatusOf(&keda.operator) };
         let sizes = (workload.replicas, replicas);
         record_decision(self.recorder, self.now, Controller::KedaPoll, sizes, &detail);
-        self.scale_to(replicas, Controller::KedaPoll);
+        self.scale_after(delay, replicas, Controller::KedaPoll);
     }
 
     /// The HPA that KEDA made syncs.
@@ -267,7 +290,7 @@ impl World<'_> {
         let (workload, scale) = (self.fleet.workload(), self.fleet.scale());
         let ControlLoops::Keda(keda) = &mut self.control else { return };
         let Some((decision, fetch)) = keda.sync(&self.sensor, workload, scale, self.now) else { return };
-        if let Some(due) = keda.next_sync(self.now, fetch.queries) {
+        if let Some(due) = keda.next_sync(self.now + fetch.delay, fetch.queries) {
             self.queue.push(due, Event::HpaSync);
         }
         let hpa = keda.operator.hpa();
@@ -281,6 +304,6 @@ impl World<'_> {
         };
         let sizes = (scale.spec, decision.desired_replicas);
         record_decision(self.recorder, self.now, Controller::HpaSync, sizes, &detail);
-        self.scale_to(decision.desired_replicas, Controller::HpaSync);
+        self.scale_after(fetch.delay, decision.desired_replicas, Controller::HpaSync);
     }
 }

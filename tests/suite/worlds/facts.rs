@@ -6,6 +6,7 @@
 
 mod control;
 mod exporters;
+mod faults;
 mod fleet;
 mod formula;
 mod requests;
