@@ -4,15 +4,17 @@ mod facts;
 mod invariants;
 mod random;
 
+use dryscale::monitoring::{Keep, wal};
 use dryscale::random::Streams;
 use dryscale::scenario::{Draft, Inputs, Scenario};
 use dryscale::serving::engine::{BatchShape, EngineTiming, StepTimer};
 use dryscale::simulation::record::{
-    Controller, DecisionRecord, PodRecord, Recorder, RequestRecord, RunTotals, ScaleRecord, TickRecord,
+    Controller, DecisionRecord, Fan, PodRecord, Recorder, RequestRecord, RunTotals, ScaleRecord, TickRecord,
 };
 use dryscale::simulation::{Setup, World};
 use dryscale::units::{SimDuration, SimTime};
 use std::fs;
+use std::io::Cursor;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use tempfile::TempDir;
@@ -98,15 +100,45 @@ impl Stage {
         Stage { _folder: folder, scenario: scenario.unwrap_or_else(|error| panic!("{error}\n{experiment}")) }
     }
 
+    fn setup(&self, seed: u64) -> Setup {
+        self.scenario.setup(seed).unwrap_or_else(|error| panic!("{error}"))
+    }
+
     /// Runs it under `seed`, with another plant.
     fn run_with(&self, seed: u64, edit: impl FnOnce(&mut Setup)) -> Told {
-        let mut setup = self.scenario.setup(seed).unwrap_or_else(|error| panic!("{error}"));
+        let (mut setup, mut told) = (self.setup(seed), Told::default());
         edit(&mut setup);
-        let mut told = Told::default();
-        let run = |world: World<'_>| world.run(&mut |_| ControlFlow::Continue(()));
-        let ran = World::new(setup, &mut told).and_then(run).expect("the run goes through");
-        assert!(ran.is_continue());
+        run(setup, &mut told);
         told
+    }
+
+    /// Runs it under `seed` with all of its series recorded: what it told, and the series, read back.
+    fn run_recorded(&self, seed: u64) -> (Told, wal::Recorded) {
+        let header = self.scenario.series_header().expect("a release");
+        let (mut told, mut log) = (Told::default(), Log(wal::Writer::new(Vec::new(), &header)));
+        run(self.setup(seed), &mut Fan(vec![&mut told, &mut log]));
+        let bytes = log.0.finish(told.totals.ended).expect("memory takes everything");
+        let reader = wal::Reader::open(Box::new(Cursor::new(bytes))).expect("a log");
+        assert_eq!(reader.header(), &header);
+        (told, reader.read(Keep::All).expect("a whole log"))
+    }
+}
+
+/// Runs a world to its end.
+fn run(setup: Setup, recorder: &mut dyn Recorder) {
+    let run = |world: World<'_>| world.run(&mut |_| ControlFlow::Continue(()));
+    assert!(World::new(setup, recorder).and_then(run).expect("the run goes through").is_continue());
+}
+
+/// Writes the log of all series.
+struct Log(wal::Writer<Vec<u8>>);
+
+impl Recorder for Log {
+    fn series(&mut self, record: &wal::Record) {
+        self.0.write(record);
+    }
+    fn wants_series(&self) -> bool {
+        true
     }
 }
 

@@ -1,9 +1,12 @@
 //! Random small worlds: what holds in every world holds in them, and a world that runs twice does the same twice.
 
 use super::invariants::{Terms, check};
-use super::{Stage, ms, secs};
-use dryscale::monitoring::Keep;
+use super::{Stage, Told, ms, secs};
+use dryscale::monitoring::promql::{Query, Value};
 use dryscale::monitoring::series::Retention;
+use dryscale::monitoring::{Keep, wal};
+use dryscale::scenario::Scenario;
+use dryscale::simulation::record::Controller;
 use dryscale::units::SimDuration;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -633,7 +636,32 @@ proptest! {
         let remembering = stage.run_with(world.seed, |setup| {
             setup.monitoring.retention = Retention::All;
             setup.monitoring.keep = Keep::All;
+            setup.monitoring.exporters = setup.monitoring.all_exporters.clone();
         });
-        prop_assert_eq!(told, format!("{remembering:?}"));
+        prop_assert_eq!(&told, &format!("{remembering:?}"));
+        let (recorded, series) = stage.run_recorded(world.seed);
+        prop_assert_eq!(told, format!("{recorded:?}"));
+        asked_again(&stage.scenario, &recorded, &series);
+    }
+}
+
+/// That every value which KEDA read from Prometheus is answered again by the series that were recorded.
+fn asked_again(scenario: &Scenario, told: &Told, series: &wal::Recorded) {
+    let triggers = scenario.policy.scaled_object().map_or(&[][..], |spec| &spec.triggers);
+    for (index, trigger) in triggers.iter().enumerate() {
+        let text = &trigger.metadata["query"];
+        let mut query = Query::compile(text, scenario.monitoring.query_options()).expect("it ran");
+        for controller in [Controller::KedaPoll, Controller::HpaSync] {
+            for (at, value) in told.readings(controller, index) {
+                let instant = scenario.start.at(at).whole_second();
+                match query.evaluate(&series.database, instant, at) {
+                    Ok(Value::Vector(elements)) if elements.is_empty() => {
+                        assert_eq!(value, 0.0, "{text} at {at}")
+                    }
+                    Ok(Value::Vector(elements)) => assert_eq!(elements[0].1, value, "{text} at {at}"),
+                    other => panic!("{text} at {at}: {other:?}, not {value}"),
+                }
+            }
+        }
     }
 }
