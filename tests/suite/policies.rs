@@ -259,9 +259,9 @@ fn a_query_at_fault_is_shown_where_the_user_wrote_it() {
     let toml = Policy::read(&toml, &Target::default()).expect("it is valid");
     insta::assert_snapshot!(fault(&toml, "llama-32-3b-predictor.*"), @r#"
     error: no series can match
-      --> policies/queue-threshold-2.toml:16:70
+      --> policies/queue-threshold-2.toml:19:70
        |
-    16 | query = 'sum(vllm:num_requests_waiting{namespace="$namespace", pod=~"$deployment.*"})'
+    19 | query = 'sum(vllm:num_requests_waiting{namespace="$namespace", pod=~"$deployment.*"})'
        |                                                                      ^^^^^^^^^^^^^
     "#);
     insta::assert_snapshot!(fault(&policy(SEED, "seed.yaml"), "namespace=\"keda\""), @r#"

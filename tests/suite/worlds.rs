@@ -3,6 +3,7 @@
 mod facts;
 mod invariants;
 mod random;
+mod shipped_policies;
 
 use dryscale::random::Streams;
 use dryscale::scenario::{Draft, Inputs, Scenario};
