@@ -5,6 +5,10 @@
 
 use crate::units::{SimDuration, SimTime};
 
+mod parse_float;
+
+pub(crate) use parse_float::parse_float;
+
 /// `int64(x)` of Go on amd64: truncated toward zero, `i64::MIN` where the result does not fit or `x` is NaN.
 pub(crate) fn int64(x: f64) -> i64 {
     // Exact in an `f64`, as i64::MAX is not.
@@ -42,20 +46,25 @@ pub(crate) fn parse_duration(text: &str) -> Option<SimDuration> {
         let (number, tail) = rest.split_at(number_end);
         let unit_end = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
         let (unit, tail) = tail.split_at(unit_end);
-        let unit_ns: u128 = match unit {
-            "ns" => 1,
-            "us" | "\u{b5}s" | "\u{3bc}s" => 1_000,
-            "ms" => 1_000_000,
-            "s" => 1_000_000_000,
-            "m" => 60_000_000_000,
-            "h" => 3_600_000_000_000,
-            _ => return None,
-        };
+        let unit_ns = u128::from(duration_unit_ns(unit)?);
         total_ns = total_ns.checked_add(nanoseconds(number, unit_ns)?)?;
         rest = tail;
     }
     let ps = u64::try_from(total_ns.checked_mul(1_000)?).ok()?;
     (ps <= SimTime::HORIZON.as_ps()).then(|| SimDuration::from_ps(ps))
+}
+
+/// How many nanoseconds a unit of `time.ParseDuration` has.
+pub(crate) fn duration_unit_ns(unit: &str) -> Option<u64> {
+    Some(match unit {
+        "ns" => 1,
+        "us" | "\u{b5}s" | "\u{3bc}s" => 1_000,
+        "ms" => 1_000_000,
+        "s" => 1_000_000_000,
+        "m" => 60_000_000_000,
+        "h" => 3_600_000_000_000,
+        _ => return None,
+    })
 }
 
 /// A decimal `number` of units of `unit_ns` nanoseconds, cut to whole nanoseconds.

@@ -46,6 +46,19 @@ impl Quantity {
         Quantity { milli, text: if milli.get() < 0 { format!("-{text}") } else { text } }
     }
 
+    /// A zero `resource.Quantity` after `SetMilli`, as KEDA makes the composite metric of a formula: it has no format, so
+    /// its text has a decimal exponent, `1500e-3`.
+    pub fn from_set_milli(milli: MilliValue) -> Self {
+        let digits = milli.get().unsigned_abs().to_string();
+        let sign = if milli.get() < 0 { "-" } else { "" };
+        let text = match scientific(&digits, -3) {
+            None => "0".to_owned(),
+            Some((mantissa, 0)) => format!("{sign}{mantissa}"),
+            Some((mantissa, exponent)) => format!("{sign}{mantissa}e{exponent}"),
+        };
+        Quantity { milli, text }
+    }
+
     /// `Quantity.MilliValue()`: thousandths. It wraps silently past `i64`, as the real one does, so a value above
     /// 9.2e15 reaches the HPA as garbage, even negative.
     pub fn milli(&self) -> MilliValue {
@@ -78,15 +91,9 @@ fn text_of_parsed(whole: &str, thousandths: &str, digits: &str) -> String {
 
 /// `digits` times 10^`exponent` in canonical form: no point, the largest exponent that is a multiple of 3, and its
 /// suffix. Exponents without a suffix print none, so 1e21 prints `1`.
-fn canonical(digits: &str, mut exponent: i32) -> String {
-    let significant = digits.trim_start_matches('0');
-    if significant.is_empty() {
-        return "0".to_owned();
-    }
-    let mantissa = significant.trim_end_matches('0');
-    exponent += (significant.len() - mantissa.len()) as i32;
-    let zeros = exponent.rem_euclid(3);
-    let suffix = match exponent - zeros {
+fn canonical(digits: &str, exponent: i32) -> String {
+    let Some((mantissa, exponent)) = scientific(digits, exponent) else { return "0".to_owned() };
+    let suffix = match exponent {
         -3 => "m",
         3 => "k",
         6 => "M",
@@ -96,7 +103,19 @@ fn canonical(digits: &str, mut exponent: i32) -> String {
         18 => "E",
         _ => "",
     };
-    format!("{mantissa}{}{suffix}", &"00"[..zeros as usize])
+    format!("{mantissa}{suffix}")
+}
+
+/// `digits` times 10^`exponent` as an integer times the largest power of 1000; `None` of zero.
+fn scientific(digits: &str, exponent: i32) -> Option<(String, i32)> {
+    let significant = digits.trim_start_matches('0');
+    let mantissa = significant.trim_end_matches('0');
+    if mantissa.is_empty() {
+        return None;
+    }
+    let exponent = exponent + (significant.len() - mantissa.len()) as i32;
+    let zeros = exponent.rem_euclid(3);
+    Some((format!("{mantissa}{}", &"00"[..zeros as usize]), exponent - zeros))
 }
 
 /// The low 64 bits of a decimal integer of any size, as Go's `big.Int.Int64()` gives them.
@@ -245,6 +264,11 @@ mod tests {
         }
         assert_eq!(Quantity::from_milli(MilliValue(-1_500)).to_string(), "-1500m");
         assert_eq!(Quantity::from_milli(MilliValue(0)).to_string(), "0");
+        for (milli, text) in
+            [(0, "0"), (1_500, "1500e-3"), (2_000, "2"), (12_000_000, "12e3"), (-1_000, "-1")]
+        {
+            assert_eq!(Quantity::from_set_milli(MilliValue(milli)).to_string(), text);
+        }
         assert_eq!(Quantity::from_milli(MilliValue(i64::MIN)).to_string(), "-9223372036854775808m");
     }
 

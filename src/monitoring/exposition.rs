@@ -57,6 +57,11 @@ impl Page {
         self.push(&format!("{name}_count"), labels, total);
     }
 
+    /// Keeps only the series that `keeps` says.
+    pub fn retain(&mut self, keeps: impl Fn(&Labels) -> bool) {
+        self.series.retain(|(labels, _)| keeps(labels));
+    }
+
     /// The series in their order.
     pub fn series(&self) -> &[(Labels, f64)] {
         &self.series
@@ -122,6 +127,15 @@ impl Exposition {
     pub(super) fn end_all(&mut self, database: &mut Database, source: usize, stamp: Stamp) {
         for labels in std::mem::take(&mut self.shown[source]) {
             self.end(database, &labels, stamp);
+        }
+    }
+
+    /// Nobody knows any more what the sources showed: nothing gets a marker.
+    pub(super) fn forget_all(&mut self, database: &mut Database) {
+        for labels in self.shown.iter_mut().flat_map(std::mem::take) {
+            if let Some(&group) = self.groups.get(&labels) {
+                database.end(group);
+            }
         }
     }
 
@@ -203,6 +217,18 @@ mod tests {
         exposition.end_all(&mut database, 0, stamp(20));
         exposition.append(&mut database, 0, &Labels::default(), stamp(30), sample(2.0));
         assert_eq!(samples(&database), ["a 0 s 2"]);
+    }
+
+    #[test]
+    fn what_is_forgotten_ends_without_a_marker() {
+        let (mut database, mut exposition) = (Database::new(Retention::All), Exposition::new(1));
+        let sample = |value| [(Labels::metric("a"), value)];
+        exposition.append(&mut database, 0, &Labels::default(), stamp(0), sample(0.0));
+        exposition.forget_all(&mut database);
+        exposition.end_all(&mut database, 0, stamp(10));
+        exposition.append(&mut database, 0, &Labels::default(), stamp(20), []);
+        exposition.append(&mut database, 0, &Labels::default(), stamp(30), sample(3.0));
+        assert_eq!(samples(&database), ["a 0 3"]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 pub mod dcgm;
 pub mod epp_metrics;
 pub mod exposition;
+pub mod faults;
 mod keep;
 pub mod kube_state_metrics;
 pub mod labels;

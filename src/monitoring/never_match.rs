@@ -73,11 +73,15 @@ pub fn check(
     Ok(warnings)
 }
 
-/// Whether `query` reads any series of these targets.
+/// Whether `query` may read any series of these targets. Labels of which only examples are known do not count against it.
 pub fn reads(query: &Query, exposed: &Exposed<'_>) -> bool {
     let own: Vec<Labels> = OWN_SERIES.iter().map(|name| Labels::metric(name)).collect();
     let world = std::slice::from_ref(exposed);
-    query.reads().iter().any(|read| some_series(&candidates(read, world, &own), read, |_| true))
+    query.reads().iter().any(|read| {
+        some_series(&candidates(read, world, &own), read, |matcher| {
+            !exposed.examples.contains(&matcher.name.as_str())
+        })
+    })
 }
 
 /// A series that is right in name, with the targets that expose it.

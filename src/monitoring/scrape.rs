@@ -13,13 +13,15 @@
 //! - A series that a good scrape lacks gets a marker, if the scrape before had it.
 //! - When a loop stops, markers for everything, `up` included, are written at the time of the scrape that would have been
 //!   next, but only after one more interval and a tenth: a live query sees the series for about 2.1 intervals.
+//! - A server that ends and comes back has its samples again (the write-ahead log), but has forgotten which series its scrapes
+//!   had: what went meanwhile gets no marker, and is seen for the lookback of five minutes. Discovery begins anew; the
+//!   offsets are the same.
 
 use super::exposition::{Exposition, Stamp};
 use super::keep::Keep;
 use super::labels::Labels;
 use super::series::{ABSENT, Database, GroupId, Retention, STALE, is_absent};
 use super::settings::MonitoringSpec;
-use super::wal::Record;
 use crate::random::Streams;
 use crate::units::{SimDuration, SimTime, UnixMillis};
 use std::sync::Arc;
@@ -40,6 +42,8 @@ pub enum Scraped<'a> {
     Series(&'a [(Labels, f64)]),
     /// Connection refused, as from a pod whose engine is not up.
     Refused,
+    /// No answer within the timeout: the failure is seen only then.
+    TimedOut,
 }
 
 /// One Prometheus server.
@@ -49,12 +53,14 @@ pub struct Prometheus {
     epoch: UnixMillis,
     interval: SimDuration,
     scrape_duration: SimDuration,
+    scrape_timeout: SimDuration,
     discovery_interval: SimDuration,
     /// Phase of discovery's ticker.
     sender_phase: SimDuration,
     streams: Streams,
     /// Targets that are no exporters: the offset of each is drawn by its number.
     numbered: u64,
+    is_down: bool,
     targets: Vec<Target>,
     /// Kept for its allocation.
     row: Vec<f64>,
@@ -64,6 +70,7 @@ pub struct Prometheus {
 struct Target {
     labels: Labels,
     group: GroupId,
+    offset: SimDuration,
     next: SimTime,
     /// The loop has stopped, or will at this instant.
     stops: Option<SimTime>,
@@ -92,10 +99,12 @@ impl Prometheus {
             epoch,
             interval: spec.scrape_interval.duration(),
             scrape_duration: spec.scrape_duration.duration(),
+            scrape_timeout: spec.timeout().duration(),
             discovery_interval,
             sender_phase: SimDuration::from_ps(phase),
             streams: *streams,
             numbered: 0,
+            is_down: false,
             targets: Vec::new(),
             row: Vec::new(),
         }
@@ -109,16 +118,6 @@ impl Prometheus {
     /// The samples, for whoever adds others than those of scrapes.
     pub fn database_mut(&mut self) -> &mut Database {
         &mut self.database
-    }
-
-    /// From now on logs all that is scraped, for [`Prometheus::take_log`].
-    pub fn keep_log(&mut self) {
-        self.database.keep_log();
-    }
-
-    /// What was scraped since the log was last taken.
-    pub fn take_log(&mut self) -> Vec<Record> {
-        self.database.take_log()
     }
 
     /// A target appeared at `now`; `columns` are the series of its page, without the target's labels. The first scrape
@@ -167,6 +166,7 @@ impl Prometheus {
         self.targets.push(Target {
             labels,
             group,
+            offset,
             next: next_tick(start, self.interval, offset),
             stops: None,
             last: None,
@@ -180,22 +180,75 @@ impl Prometheus {
     /// The target is gone at `now`; its loop goes on until discovery's next tick.
     pub fn forget(&mut self, now: SimTime, id: TargetId) {
         let stops = self.heard_of(now);
+        let is_down = self.is_down;
         let target = &mut self.targets[id.0 as usize];
         target.stops = Some(target.stops.map_or(stops, |earlier| earlier.min(stops)));
-        self.end_if_stopped(id);
+        if is_down { self.drop_target(id) } else { self.end_if_stopped(id) }
     }
 
-    /// When the target is scraped next; `None` once its loop has stopped.
+    /// When the target is scraped next; `None` once its loop has stopped, and while the server is down.
     pub fn next_scrape(&self, id: TargetId) -> Option<SimTime> {
         let target = &self.targets[id.0 as usize];
-        (!target.ended).then_some(target.next)
+        (!target.ended && !self.is_down).then_some(target.next)
+    }
+
+    /// Whether the server has ended and is not back yet.
+    pub fn is_down(&self) -> bool {
+        self.is_down
+    }
+
+    /// The labels that the target gives to all its series.
+    pub fn labels(&self, id: TargetId) -> &Labels {
+        &self.targets[id.0 as usize].labels
+    }
+
+    /// The targets whose loops go on, or will when the server is back.
+    pub fn targets(&self) -> impl Iterator<Item = TargetId> {
+        let ids = (0..).map(TargetId).zip(&self.targets);
+        ids.filter(|(_, target)| !target.ended).map(|(id, _)| id)
+    }
+
+    /// The server ends at `now`: what was on its way is lost, and so is what its loops remember.
+    pub fn stop(&mut self, now: SimTime) {
+        self.is_down = true;
+        self.database.lose_unseen(now);
+        let going: Vec<TargetId> = self.targets().collect();
+        for id in going {
+            let target = &mut self.targets[id.0 as usize];
+            target.last = None;
+            target.present.fill(false);
+            target.exposition.forget_all(&mut self.database);
+            if target.stops.is_some() {
+                self.drop_target(id);
+            }
+        }
+    }
+
+    /// The server is back at `now`, with the samples that it had: discovery sends what it finds after its first interval.
+    pub fn start(&mut self, now: SimTime) {
+        self.is_down = false;
+        self.sender_phase = SimDuration::from_ps(now.as_ps()).rem(self.discovery_interval);
+        let (sent, interval) = (now + self.discovery_interval, self.interval);
+        for target in self.targets.iter_mut().filter(|target| !target.ended) {
+            target.next = next_tick(sent, interval, target.offset);
+        }
+    }
+
+    /// A target of which the server never hears again that it is gone: its series end without markers.
+    fn drop_target(&mut self, id: TargetId) {
+        let target = &mut self.targets[id.0 as usize];
+        if !std::mem::replace(&mut target.ended, true) {
+            self.database.end(target.group);
+        }
     }
 
     /// Scrapes the target at `now`, which must be [`Prometheus::next_scrape`]'s.
     pub fn scrape(&mut self, id: TargetId, now: SimTime, scraped: Scraped<'_>) {
         let target = &mut self.targets[id.0 as usize];
         debug_assert_eq!(target.next, now);
-        let stamp = Stamp { taken: self.epoch.at(now), visible_from: now + self.scrape_duration };
+        let took =
+            if matches!(scraped, Scraped::TimedOut) { self.scrape_timeout } else { self.scrape_duration };
+        let stamp = Stamp { taken: self.epoch.at(now), visible_from: now + took };
         self.row.clear();
         match scraped {
             Scraped::Page(page) => {
@@ -213,8 +266,8 @@ impl Prometheus {
                 let samples = series.iter().cloned();
                 target.exposition.append(&mut self.database, 0, &target.labels, stamp, samples);
             }
-            Scraped::Refused => {
-                self.row.extend([0.0, self.scrape_duration.as_secs_f64(), 0.0]);
+            Scraped::Refused | Scraped::TimedOut => {
+                self.row.extend([0.0, took.as_secs_f64(), 0.0]);
                 self.row.extend(target.present.iter().map(|present| if *present { STALE } else { ABSENT }));
                 target.present.fill(false);
                 target.exposition.end_all(&mut self.database, 0, stamp);
@@ -380,6 +433,47 @@ mod tests {
         server.forget(SimTime::ZERO, id);
         assert_eq!(server.next_scrape(id), None);
         assert_eq!(rows(&server, id, SimTime::HORIZON).len(), 1);
+    }
+
+    #[test]
+    fn a_scrape_that_times_out_is_seen_to_have_failed_only_then() {
+        let mut server = server();
+        let id = server.known_target(Labels::default(), &columns());
+        scrape(&mut server, id, Some([1.0, 2.0]));
+        let now = server.next_scrape(id).expect("scraped on");
+        server.scrape(id, now, Scraped::TimedOut);
+        let seen = now + secs(10);
+        assert_eq!(rows(&server, id, SimTime::from_ps(seen.as_ps() - 1)).len(), 1);
+        let (t, row) = rows(&server, id, seen).pop().expect("a failure");
+        assert_eq!((t, &row[..3]), (now.as_millis() as i64, &[0.0, 10.0, 0.0][..]));
+        assert!(row[3..].iter().all(|value| is_stale(*value)));
+    }
+
+    #[test]
+    fn a_server_that_was_down_has_its_samples_and_no_markers_and_scrapes_on_at_the_same_offsets() {
+        let mut server = server();
+        let [stays, goes] = [0, 1].map(|_| server.known_target(Labels::default(), &columns()));
+        let last = scrape(&mut server, stays, Some([1.0, 2.0]));
+        scrape(&mut server, goes, Some([1.0, 2.0]));
+        let (down, back) = (SimTime::ZERO + secs(16), SimTime::ZERO + secs(100));
+        server.stop(down);
+        assert_eq!((server.next_scrape(stays), server.next_scrape(goes)), (None, None));
+        server.forget(SimTime::ZERO + secs(50), goes);
+        let new = server.discover(SimTime::ZERO + secs(60), Labels::default(), &columns());
+        assert_eq!(server.next_scrape(new), None);
+        server.start(back);
+        // Discovery sends 5 s after the start.
+        let first = server.next_scrape(stays).expect("scraped on");
+        assert!(first >= back + secs(5) && first < back + secs(20));
+        assert!(first.since(last).rem(secs(15)).is_zero());
+        assert!(server.next_scrape(new).expect("found") >= back + secs(5));
+        assert_eq!(server.targets().collect::<Vec<_>>(), [stays, new]);
+        // The series that went has its last sample and no end; the other's first failure ends nothing either.
+        assert_eq!((rows(&server, goes, SimTime::NEVER).len(), server.next_scrape(goes)), (1, None));
+        scrape(&mut server, stays, None);
+        let row = rows(&server, stays, SimTime::NEVER).pop().expect("a failure").1;
+        assert_eq!(row[0], 0.0);
+        assert!(row[3..].iter().all(|value| is_absent(*value)));
     }
 
     #[test]

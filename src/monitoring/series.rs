@@ -187,6 +187,11 @@ impl Database {
         self.ended.push(id);
     }
 
+    /// Forgets the rows that cannot be seen at `now`: they were on their way when the server ended.
+    pub fn lose_unseen(&mut self, now: SimTime) {
+        self.groups.iter_mut().flatten().for_each(|group| group.lose_unseen(now));
+    }
+
     /// Takes back [`Database::end`]: the target goes on. False for a group that was dropped meanwhile.
     pub fn revive(&mut self, id: GroupId) -> bool {
         self.ended.retain(|ended| *ended != id);
@@ -256,6 +261,14 @@ impl Group {
         }
     }
 
+    fn lose_unseen(&mut self, now: SimTime) {
+        while self.times.len() > self.first && self.visible_from.last().is_some_and(|&from| from > now) {
+            self.times.pop();
+            self.visible_from.pop();
+            self.values.truncate(self.times.len() * self.columns.len());
+        }
+    }
+
     fn forget_before(&mut self, before: i64) {
         // The newest row stays whatever its age: it may be the marker that ends the series.
         while self.first + 1 < self.times.len() && self.times[self.first] < before {
@@ -280,7 +293,11 @@ impl<'a> Rows<'a> {
 
     /// Time and value of `column` in each of these rows, [`STALE`] and [`ABSENT`] included.
     #[inline]
-    pub fn column(&self, rows: Range<usize>, column: usize) -> impl Iterator<Item = (i64, f64)> + use<'a> {
+    pub fn column(
+        &self,
+        rows: Range<usize>,
+        column: usize,
+    ) -> impl Iterator<Item = (i64, f64)> + Clone + use<'a> {
         let values = &self.values[rows.start * self.width..rows.end * self.width];
         let values = values.chunks_exact(self.width.max(1)).map(move |row| row[column]);
         self.times[rows].iter().copied().zip(values)
@@ -313,6 +330,22 @@ mod tests {
         assert_eq!((all.times, all.value(0, 1), is_stale(all.value(1, 1))), (&[1000, 2000][..], 7.0, true));
         assert_eq!(all.column(0..2, 0).collect::<Vec<_>>(), [(1000, 1.0), (2000, 0.0)]);
         assert_eq!(all.column(1..1, 0).count(), 0);
+    }
+
+    #[test]
+    fn a_server_that_ends_loses_what_was_on_its_way() {
+        let mut db = Database::new(Retention::All);
+        let id = db.open(Labels::default(), columns(&["up", "x"]));
+        for s in 1..4 {
+            assert!(db.append(id, UnixMillis(1000 * s), secs(s as u64 + 1), &[1.0, s as f64]));
+        }
+        db.lose_unseen(secs(3));
+        assert_eq!(db.group(id).expect("it is there").rows(SimTime::NEVER).times, &[1000, 2000]);
+        assert!(
+            db.append(id, UnixMillis(2500), secs(9), &[0.0, 7.0]),
+            "the time of a lost row is free again"
+        );
+        assert_eq!(db.group(id).expect("it is there").rows(secs(9)).value(2, 1), 7.0);
     }
 
     #[test]

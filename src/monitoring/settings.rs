@@ -1,6 +1,7 @@
 //! `[monitoring]`: the Prometheus that watches the service.
 
 use super::dcgm::DcgmSpec;
+use super::faults::FaultSpec;
 use super::promql::{Features, QueryOptions, Release};
 use super::rules::{self, RuleGroupSpec};
 use crate::problem::{Place, Problem};
@@ -43,6 +44,8 @@ pub struct MonitoringSpec {
     pub metrics_version: Option<String>,
     /// `[[monitoring.rule_group]]`: recording rules, beside those that the policy brings.
     pub rule_group: Vec<RuleGroupSpec>,
+    /// `[[monitoring.fault]]`: what goes wrong, and when.
+    pub fault: Vec<FaultSpec>,
     /// `[monitoring.dcgm]`: the exporter of the GPUs.
     pub dcgm: DcgmSpec,
 }
@@ -73,6 +76,7 @@ impl Default for MonitoringSpec {
             query_latency: Seconds(SimDuration::from_millis(50)),
             metrics_version: None,
             rule_group: Vec::new(),
+            fault: Vec::new(),
             dcgm: DcgmSpec::default(),
         }
     }
@@ -115,6 +119,17 @@ impl MonitoringSpec {
         self.features()
             .map_err(|problem| Problem { place: Place::Key("enable_features".to_owned()), ..problem })?;
         self.dcgm.check().map_err(|problem| problem.under("dcgm"))
+    }
+
+    /// Refuses faults that cannot be in a run of this length, with keys relative to `monitoring`.
+    ///
+    /// # Errors
+    /// As [`FaultSpec::check`].
+    pub fn check_faults(&self, duration: SimDuration) -> Result<(), Problem> {
+        let mut faults = self.fault.iter().enumerate();
+        faults.try_for_each(|(index, fault)| {
+            fault.check(duration).map_err(|problem| problem.under(&format!("fault.{index}")))
+        })
     }
 
     /// Refuses rule groups that this Prometheus would not load, with keys relative to their list.

@@ -38,11 +38,12 @@ impl Scenario {
         let mut autoscalers =
             Autoscalers { scenario: self, target: &target, targets: &targets, warnings: &mut warnings };
         let (autoscaling, wva) = (autoscalers.autoscaling()?, autoscalers.wva()?);
+        let faults = self.faults(&targets, &mut warnings)?;
         let of_wva = wva.iter().flat_map(|wva| &wva.queries);
         let of_rules = rules.iter().flat_map(|group| group.rules.iter().map(|rule| &rule.query));
         let queries: Vec<&Query> = autoscaling.queries().into_iter().chain(of_wva).chain(of_rules).collect();
         let (retention, keep) = (retention(&queries), Keep::read_by(queries.iter().copied()));
-        let exporters = targets.read_by(&queries);
+        let (exporters, all_exporters) = (targets.read_by(&queries), targets.exporters().clone());
         let step_time = self.model.step_time(&self.engine);
         let path = &self.model.request_path;
         Ok(Setup {
@@ -78,8 +79,10 @@ impl Scenario {
                 retention,
                 keep,
                 schema,
+                faults,
                 rules,
                 exporters,
+                all_exporters,
             },
             wva,
             autoscaling,

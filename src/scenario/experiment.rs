@@ -271,6 +271,8 @@ impl Experiment {
         self.serving.release().map_err(|problem| problem.under("serving"))?;
         self.serving.pod.check().map_err(|problem| problem.under("serving.pod"))?;
         self.monitoring.check().map_err(|problem| problem.under("monitoring"))?;
+        let duration = self.duration.duration();
+        self.monitoring.check_faults(duration).map_err(|problem| problem.under("monitoring"))?;
         self.slo.check().map_err(|problem| problem.under("slo"))?;
         if let Some(problem) = self.hpa.problems().into_iter().next() {
             return Err(problem.under("hpa"));

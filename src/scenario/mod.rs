@@ -22,6 +22,7 @@ mod demand;
 mod document;
 mod draft;
 mod experiment;
+mod faults;
 mod find;
 mod input_error;
 mod manifest;

@@ -398,6 +398,11 @@ impl Policy {
     /// The error for `problem`, whose key is one of the policy's: `scaled_object.max_replica_count`.
     pub fn locate(&self, problem: Problem) -> InputError {
         let mut problem = self.in_our_words(problem);
+        if matches!(problem.place, Place::Text { .. }) {
+            // The one text of a ScaledObject, metadata apart, in which a problem has a place of its own.
+            let path = "scaled_object.advanced.scaling_modifiers.formula";
+            return self.document.node.locate_at(path, problem);
+        }
         if let Place::Key(key) = &problem.place {
             let (key, shown) = (key.clone(), self.document.spelling.path(key.split('.')));
             problem = self.in_written_text(&key, problem);

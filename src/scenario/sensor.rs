@@ -4,6 +4,7 @@ use super::world::Scenario;
 use crate::monitoring::dcgm::{DcgmMetrics, Gpu};
 use crate::monitoring::epp_metrics::{Endpoint, EppMetrics, SaturationThresholds, View};
 use crate::monitoring::exposition::Page;
+use crate::monitoring::faults::Fault;
 use crate::monitoring::kube_state_metrics;
 use crate::monitoring::labels::{Labels, METRIC_NAME};
 use crate::monitoring::never_match::{self, Exposed};
@@ -162,6 +163,22 @@ impl Targets {
     pub(super) fn pods_expose(&self, family: &str) -> bool {
         let mut pods = self.kinds.iter().filter(|kind| kind.which == Which::Pods);
         pods.any(|kind| kind.columns.iter().any(|column| column.get(METRIC_NAME) == family))
+    }
+
+    /// Whether the fault is about any target that there can be.
+    pub(super) fn has_target_of(&self, fault: &Fault) -> bool {
+        let is_pod = |kind: &Kind| kind.which == Which::Pods;
+        self.kinds.iter().any(|kind| kind.targets.iter().any(|labels| fault.is_about(labels, is_pod(kind))))
+    }
+
+    /// The values of `job` on all targets.
+    pub(super) fn jobs(&self) -> Vec<&str> {
+        self.kinds.iter().filter_map(|kind| Some(kind.targets.first()?.get("job"))).collect()
+    }
+
+    /// All exporters, read or not.
+    pub(super) fn exporters(&self) -> &Exporters {
+        &self.exporters
     }
 
     /// The exporters of which one of the queries reads something.

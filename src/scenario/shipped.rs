@@ -39,6 +39,7 @@ const POLICIES: &[Shipped] = embed!("policies":
     "kv-cache-avg",
     "kv-cache-avg-80",
     "kv-cache-sum",
+    "pending-discount",
     "plain-hpa-pods",
     "pool-saturation",
     "queue-avg",
@@ -48,6 +49,7 @@ const POLICIES: &[Shipped] = embed!("policies":
     "request-rate",
     "running-per-replica",
     "scheduled-bounds",
+    "slo-saturation",
     "token-backlog",
     "token-throughput",
     "tpot-p95",
@@ -138,6 +140,15 @@ impl Kind {
             Kind::Policy => "policies",
             Kind::Experiment => "experiments",
             Kind::Model => "models",
+        }
+    }
+
+    /// The page of the reference that lists what ships.
+    pub fn page(self) -> &'static str {
+        match self {
+            Kind::Policy => "docs/policy.md",
+            Kind::Experiment => "docs/experiment.md",
+            Kind::Model => "docs/models.md",
         }
     }
 

@@ -3,6 +3,7 @@
 use super::data_file::DataFiles;
 use super::document::Node;
 use super::experiment::{Cost, Experiment, Gate, Measure, Serving, Target};
+use super::faults::resolve_selectors;
 use super::input_error::InputError;
 use super::model::Model;
 use super::policy::{Document, Policy};
@@ -152,6 +153,9 @@ impl Scenario {
         let mut monitoring = experiment.monitoring.clone();
         resolve_expressions(&mut monitoring.rule_group, &target, |key, problem| {
             root.locate_at(&format!("monitoring.rule_group.{key}"), problem)
+        })?;
+        resolve_selectors(&mut monitoring, &target, |key, problem| {
+            root.locate_at(&format!("monitoring.fault.{key}"), problem)
         })?;
         let initial_replicas = experiment.initial_replicas(&policy.rule).map_err(at)?;
         let release = experiment.serving.release().map_err(|problem| at(problem.under("serving")))?;

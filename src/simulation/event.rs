@@ -39,6 +39,8 @@ pub(super) enum Event {
     Delivery(u64),
     /// The workload's next request comes due. By request.
     Arrival(u64),
+    /// Prometheus goes, or is back.
+    PrometheusEdge,
     /// The sample period of the GPUs' next reading begins.
     GpuSampleBegins,
     /// The GPUs are read.
@@ -57,6 +59,8 @@ pub(super) enum Event {
     KnativeLook,
     /// The Workload Variant Autoscaler looks.
     WvaOptimize,
+    /// A controller writes what it decided earlier.
+    LateScale,
     /// KEDA's scale loop.
     KedaPoll,
     /// The HPA's reconcile.
@@ -87,12 +91,16 @@ enum Rank {
     Arrival,
     /// After all that arrives at the same instant, so that it starts together.
     EngineWake,
+    /// A server that goes at t does not scrape at t; one that is back at t answers at t.
+    PrometheusEdge,
     /// Sees the engines as they are now, and is seen by the scrape.
     GpuReading,
     /// Sees all of the above.
     Scrape,
     /// Reads what was scraped, and is read by the controllers.
     Rules,
+    /// What was decided earlier is there before anyone decides again.
+    LateScale,
     /// Decides without looking at anything.
     Schedule,
     /// Reads the pods themselves.
@@ -123,6 +131,7 @@ impl Event {
             | Event::ClientDone { .. } => Rank::Client,
             Event::Delivery(_) => Rank::Delivery,
             Event::Arrival(_) => Rank::Arrival,
+            Event::PrometheusEdge => Rank::PrometheusEdge,
             Event::GpuSampleBegins | Event::GpuSampleEnds => Rank::GpuReading,
             Event::Scrape(_) => Rank::Scrape,
             Event::Rules(_) => Rank::Rules,
@@ -130,6 +139,7 @@ impl Event {
             Event::AibrixReconcile | Event::AibrixReconciled => Rank::Aibrix,
             Event::KnativeLook => Rank::Knative,
             Event::WvaOptimize => Rank::Wva,
+            Event::LateScale => Rank::LateScale,
             Event::KedaPoll => Rank::KedaPoll,
             Event::HpaSync => Rank::HpaSync,
             Event::Tick => Rank::Tick,
@@ -153,12 +163,14 @@ impl Event {
             Event::Rules(group) => u64::from(group),
             Event::ScheduledScale(step) => u64::from(step),
             Event::Nodes
+            | Event::PrometheusEdge
             | Event::GpuSampleBegins
             | Event::GpuSampleEnds
             | Event::AibrixReconcile
             | Event::AibrixReconciled
             | Event::KnativeLook
             | Event::WvaOptimize
+            | Event::LateScale
             | Event::KedaPoll
             | Event::HpaSync
             | Event::Tick => 0,
@@ -246,11 +258,13 @@ mod tests {
             Event::Delivery(4),
             Event::Arrival(9),
             Event::EngineWake(3),
+            Event::PrometheusEdge,
             Event::GpuSampleEnds,
             Event::GpuSampleBegins,
             Event::Scrape(3),
             Event::Rules(0),
             Event::Rules(1),
+            Event::LateScale,
             Event::ScheduledScale(0),
             Event::AibrixReconcile,
             Event::AibrixReconciled,

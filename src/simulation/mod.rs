@@ -17,6 +17,7 @@ mod control;
 mod engines;
 mod event;
 mod exporters;
+mod faults;
 mod fleet;
 mod flight;
 mod gpu_readings;

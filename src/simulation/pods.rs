@@ -8,7 +8,7 @@ use crate::serving::engine::{Engine, RequestId};
 use crate::serving::nodes::NodeId;
 use crate::serving::performance::StartupPlan;
 use crate::serving::pod::{Phase, Transition};
-use crate::units::Replicas;
+use crate::units::{Replicas, SimDuration};
 
 impl World<'_> {
     /// A controller writes `spec.replicas`.
@@ -21,6 +21,24 @@ impl World<'_> {
         self.fleet.deployment.scale(replicas);
         self.totals.levels.replicas.set(self.now, i64::from(replicas.get()));
         self.reconcile_pods();
+    }
+
+    /// A controller that has decided writes `spec.replicas`, so much later than it usually would.
+    pub(super) fn scale_after(&mut self, delay: SimDuration, replicas: Replicas, by: Controller) {
+        if delay.is_zero() {
+            self.scale_to(replicas, by);
+        } else if replicas != self.fleet.deployment.spec_replicas() {
+            let at = self.now + delay;
+            self.late_scales.push((at, replicas, by));
+            self.queue.push(at, Event::LateScale);
+        }
+    }
+
+    /// What was decided earlier is written.
+    pub(super) fn late_scale(&mut self) {
+        let now = self.now;
+        let due: Vec<_> = self.late_scales.extract_if(.., |(at, ..)| *at <= now).collect();
+        due.into_iter().for_each(|(_, replicas, by)| self.scale_to(replicas, by));
     }
 
     /// The ReplicaSet's reconcile: creates what is missing, deletes what is too much.

@@ -2,6 +2,7 @@
 
 use super::control::{Autoscaling, WvaSetup};
 use super::exporters::Exporters;
+use crate::monitoring::faults::Faults;
 use crate::monitoring::rules;
 use crate::monitoring::series::Retention;
 use crate::monitoring::vllm_metrics::Schema;
@@ -68,10 +69,22 @@ pub struct MonitoringSetup {
     pub keep: Keep,
     /// What a pod's `/metrics` page holds.
     pub schema: Schema,
+    /// What goes wrong, and when.
+    pub faults: Faults,
     /// The recording rules, group by group.
     pub rules: Vec<rules::Group>,
     /// The exporters that somebody reads.
     pub exporters: Exporters,
+    /// All that there are where somebody listens to all series.
+    pub all_exporters: Exporters,
+}
+
+impl MonitoringSetup {
+    /// The sensor of a run to whose series somebody listens: with the exporters that nobody reads.
+    #[must_use]
+    pub(super) fn whole(self) -> Self {
+        MonitoringSetup { exporters: self.all_exporters.clone(), ..self }
+    }
 }
 
 /// The plant's settings.

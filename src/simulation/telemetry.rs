@@ -4,6 +4,7 @@ use super::checkers;
 use super::control::Wva;
 use super::event::Event;
 use super::exporters::Exporters;
+use super::faults::{Asked, FaultsInMotion, Scrape, Shown};
 use super::gpu_readings::GpuReadings;
 use super::setup::{MonitoringSetup, Target};
 use super::world::World;
@@ -15,26 +16,28 @@ use crate::monitoring::kube_state_metrics::{self, DeploymentStatus};
 use crate::monitoring::labels::{Labels, METRIC_NAME};
 use crate::monitoring::promql::{Query, Value};
 use crate::monitoring::rules::Rules;
-use crate::monitoring::scrape::{Prometheus, Scraped, TargetId};
+use crate::monitoring::scrape::{Prometheus, TargetId};
 use crate::monitoring::vllm_metrics::Schema;
 use crate::random::Streams;
 use crate::serving::engine::{Engine, EngineCore};
 use crate::serving::nodes::{NodeId, Nodes};
-use crate::units::{SimTime, UnixMillis};
+use crate::units::{SimDuration, SimTime, UnixMillis};
 use rustc_hash::FxHashMap;
+use std::sync::Arc;
 
 /// Prometheus, and who its targets are.
 pub(super) struct Sensor {
     pub(super) prometheus: Prometheus,
-    rules: Rules,
+    pub(super) rules: Rules,
     /// The wall clock at t = 0.
     epoch: UnixMillis,
     discovery: Discovery,
+    /// A pod's page.
     schema: Schema,
-    /// The same with all of its series, for who reads the page itself.
-    whole_page: Schema,
+    /// As much of it as Prometheus is given.
+    scraped: Schema,
     target: Target,
-    kube_state_columns: Vec<Labels>,
+    kube_state_columns: Arc<[Labels]>,
     /// By target.
     owners: Vec<Owner>,
     /// By pod, as long as it is a target.
@@ -45,6 +48,9 @@ pub(super) struct Sensor {
     pub(super) dcgm: DcgmSpec,
     /// Where somebody reads them.
     pub(super) gpu_readings: Option<GpuReadings>,
+    pub(super) faults: FaultsInMotion,
+    /// How long a query usually takes.
+    pub(super) query_latency: SimDuration,
 }
 
 /// Whose page a target's is.
@@ -60,7 +66,7 @@ pub(super) enum Owner {
 }
 
 impl Sensor {
-    /// With `recorded`, everything is scraped and told, not only what is kept.
+    /// With `recorded`, everything is scraped and told, not only what is kept of it.
     pub(super) fn new(
         setup: MonitoringSetup,
         target: Target,
@@ -68,21 +74,20 @@ impl Sensor {
         recorded: bool,
         streams: &Streams,
     ) -> Self {
-        // Whatever nobody hears of need not even be read off the page.
-        let whole_page = setup.schema;
-        let schema = if recorded { whole_page.clone() } else { whole_page.kept(&setup.keep) };
+        // What nobody hears of need not even be read off the page.
+        let scraped = if recorded { setup.schema.clone() } else { setup.schema.kept(&setup.keep) };
         let mut prometheus = Prometheus::new(&setup.spec, epoch, setup.retention, setup.keep, streams);
         if recorded {
-            prometheus.keep_log();
+            prometheus.database_mut().keep_log();
         }
         Sensor {
             prometheus,
             rules: Rules::new(setup.rules, setup.spec.evaluation_duration.duration(), epoch, streams),
             epoch,
             discovery: setup.spec.discovery,
-            schema,
-            whole_page,
-            kube_state_columns: kube_state_metrics::columns(&target.namespace, &target.deployment),
+            schema: setup.schema,
+            scraped,
+            kube_state_columns: kube_state_metrics::columns(&target.namespace, &target.deployment).into(),
             target,
             owners: Vec::new(),
             pods: FxHashMap::default(),
@@ -90,6 +95,8 @@ impl Sensor {
             exporters: setup.exporters,
             dcgm: setup.spec.dcgm,
             gpu_readings: None,
+            faults: FaultsInMotion::new(setup.faults),
+            query_latency: setup.spec.query_latency.duration(),
         }
     }
 
@@ -101,8 +108,15 @@ impl Sensor {
         }
     }
 
-    /// Asks Prometheus a trigger's query at `now`, as KEDA does: for its value at the current whole second.
-    pub(super) fn ask(&self, query: &mut Query, now: SimTime) -> QueryOutcome {
+    /// Asks Prometheus a trigger's query at `now`, as KEDA does: for its value at the current whole second, giving up after
+    /// `timeout`.
+    pub(super) fn ask(&self, query: &mut Query, now: SimTime, timeout: SimDuration) -> Asked<QueryOutcome> {
+        let Asked { answer, delay } = self.reach(now, Some(timeout));
+        let answer = answer.map_or_else(QueryOutcome::Error, |()| self.outcome(query, now));
+        Asked { answer, delay }
+    }
+
+    fn outcome(&self, query: &mut Query, now: SimTime) -> QueryOutcome {
         let at = self.epoch.at(now).whole_second();
         match query.evaluate(self.prometheus.database(), at, now) {
             Ok(Value::Vector(elements)) => {
@@ -114,8 +128,13 @@ impl Sensor {
         }
     }
 
-    /// Asks Prometheus a query at `now`, to the millisecond, for a value a pod.
-    pub(super) fn answer(&self, query: &mut Query, now: SimTime) -> Answer {
+    /// Asks Prometheus a query at `now`, to the millisecond, for a value a pod, and waits as long as it takes.
+    pub(super) fn answer(&self, query: &mut Query, now: SimTime) -> Asked<Answer> {
+        let Asked { answer, delay } = self.reach(now, None);
+        Asked { answer: answer.map_or_else(Answer::Error, |()| self.elements(query, now)), delay }
+    }
+
+    fn elements(&self, query: &mut Query, now: SimTime) -> Answer {
         match query.evaluate(self.prometheus.database(), self.epoch.at(now), now) {
             Ok(Value::Vector(elements)) => {
                 let element =
@@ -130,9 +149,9 @@ impl Sensor {
 
     /// The first sample of a family on an engine's own page, as it is now.
     pub(super) fn read_page(&self, engine: &EngineCore, family: &str) -> Option<f64> {
-        let column = self.whole_page.columns().iter().position(|labels| labels.get(METRIC_NAME) == family)?;
+        let column = self.schema.columns().iter().position(|labels| labels.get(METRIC_NAME) == family)?;
         let mut page = Vec::new();
-        self.whole_page.fill(engine.stats(), self.epoch, &mut page);
+        self.schema.fill(engine.stats(), self.epoch, &mut page);
         page.get(column).copied()
     }
 }
@@ -153,7 +172,7 @@ impl World<'_> {
     pub(super) fn evaluate_rules(&mut self, group: u32) {
         let (now, index) = (self.now, group as usize);
         let Sensor { prometheus, rules, .. } = &mut self.sensor;
-        if rules.next_evaluation(index) == now {
+        if !prometheus.is_down() && rules.next_evaluation(index) == now {
             rules.evaluate(prometheus.database_mut(), index, now);
             self.queue.push(rules.next_evaluation(index), Event::Rules(group));
         }
@@ -168,7 +187,7 @@ impl World<'_> {
     pub(super) fn discover_pod(&mut self, ordinal: u32) {
         let labels = self.pod_labels(ordinal);
         let sensor = &mut self.sensor;
-        let id = sensor.prometheus.discover(self.now, labels, sensor.schema.columns());
+        let id = sensor.prometheus.discover(self.now, labels, sensor.scraped.columns());
         self.follow_target(id, Owner::Pod(ordinal));
     }
 
@@ -176,7 +195,7 @@ impl World<'_> {
     pub(super) fn discover_old_pod(&mut self, ordinal: u32) {
         let labels = self.pod_labels(ordinal);
         let sensor = &mut self.sensor;
-        let id = sensor.prometheus.known_target(labels, sensor.schema.columns());
+        let id = sensor.prometheus.known_target(labels, sensor.scraped.columns());
         self.follow_target(id, Owner::Pod(ordinal));
     }
 
@@ -219,7 +238,7 @@ impl World<'_> {
 
     /// Hands on what was written to Prometheus' store since the last time.
     pub(super) fn tell_series(&mut self) {
-        for record in self.sensor.prometheus.take_log() {
+        for record in self.sensor.prometheus.database_mut().take_log() {
             self.recorder.series(&record);
         }
     }
@@ -230,49 +249,17 @@ impl World<'_> {
         if self.sensor.prometheus.next_scrape(id) != Some(now) {
             return;
         }
-        let sensor = &mut self.sensor;
-        let owner = sensor.owners[target as usize];
-        match owner {
-            Owner::KubeStateMetrics => {
-                let status = DeploymentStatus {
-                    spec_replicas: self.fleet.deployment.spec_replicas(),
-                    status_replicas: self.fleet.deployment.status_replicas(),
-                    ready_replicas: self.fleet.deployment.ready_replicas(),
-                };
-                sensor.prometheus.scrape(id, now, Scraped::Page(&kube_state_metrics::page(status)));
-            }
-            Owner::Pod(ordinal) => {
-                let slot = self.fleet.slot(ordinal);
-                match slot.engine.as_ref().filter(|_| slot.pod.answers()) {
-                    Some(engine) => {
-                        let created = sensor.epoch.at(slot.serving_since);
-                        sensor.schema.fill(engine.stats(), created, &mut sensor.page);
-                        sensor.prometheus.scrape(id, now, Scraped::Page(&sensor.page));
-                    }
-                    None => sensor.prometheus.scrape(id, now, Scraped::Refused),
-                }
-            }
-            Owner::Epp => {
-                let page = sensor.exporters.epp_page(&self.fleet, &self.ingress);
-                sensor.prometheus.scrape(id, now, Scraped::Series(page.series()));
-            }
-            Owner::Router => {
-                let page = sensor.exporters.router_page(&self.fleet, &self.ingress);
-                sensor.prometheus.scrape(id, now, Scraped::Series(page.series()));
-            }
-            Owner::Wva => {
-                let desired = self.wva.as_ref().and_then(Wva::exported);
-                let current = self.fleet.deployment.status_replicas();
-                let page =
-                    sensor.exporters.wva.as_ref().map(|wva| wva.page(desired, current)).unwrap_or_default();
-                sensor.prometheus.scrape(id, now, Scraped::Series(page.series()));
-            }
-            Owner::Dcgm(node) => match sensor.dcgm_page(node, &self.fleet) {
-                Some(page) => sensor.prometheus.scrape(id, now, Scraped::Series(page.series())),
-                None => sensor.prometheus.scrape(id, now, Scraped::Refused),
-            },
+        let owner = self.sensor.owners[target as usize];
+        let shown = self.show(owner);
+        let Sensor { prometheus, faults, scraped, kube_state_columns, page, .. } = &mut self.sensor;
+        let columns = if owner.is_pod() { scraped.columns() } else { &*kube_state_columns };
+        let scrape = Scrape { id, labels: prometheus.labels(id), columns, is_pod: owner.is_pod() };
+        let shown = faults.scrape(now, &scrape, shown);
+        prometheus.scrape(id, now, shown.scraped());
+        if let Shown::Values(values) = shown {
+            *page = values;
         }
-        if let Some(at) = sensor.prometheus.next_scrape(id) {
+        if let Some(at) = prometheus.next_scrape(id) {
             self.queue.push(at, Event::Scrape(target));
         }
         self.tell_series();
@@ -282,6 +269,41 @@ impl World<'_> {
             && let Some(engine) = &self.fleet.slot(ordinal).engine
         {
             checkers::audit(self, engine.as_ref());
+        }
+    }
+}
+
+impl World<'_> {
+    /// What a target shows now.
+    fn show(&mut self, owner: Owner) -> Shown {
+        let sensor = &mut self.sensor;
+        match owner {
+            Owner::KubeStateMetrics => {
+                let status = DeploymentStatus {
+                    spec_replicas: self.fleet.deployment.spec_replicas(),
+                    status_replicas: self.fleet.deployment.status_replicas(),
+                    ready_replicas: self.fleet.deployment.ready_replicas(),
+                };
+                Shown::Values(kube_state_metrics::page(status).to_vec())
+            }
+            Owner::Pod(ordinal) => {
+                let slot = self.fleet.slot(ordinal);
+                let Some(engine) = slot.engine.as_ref().filter(|_| slot.pod.answers()) else {
+                    return Shown::Refused;
+                };
+                let mut page = std::mem::take(&mut sensor.page);
+                sensor.scraped.fill(engine.stats(), sensor.epoch.at(slot.serving_since), &mut page);
+                Shown::Values(page)
+            }
+            Owner::Epp => Shown::Series(sensor.exporters.epp_page(&self.fleet, &self.ingress)),
+            Owner::Router => Shown::Series(sensor.exporters.router_page(&self.fleet, &self.ingress)),
+            Owner::Wva => {
+                let desired = self.wva.as_ref().and_then(Wva::exported);
+                let current = self.fleet.deployment.status_replicas();
+                let page = sensor.exporters.wva.as_ref().map(|wva| wva.page(desired, current));
+                Shown::Series(page.unwrap_or_default())
+            }
+            Owner::Dcgm(node) => sensor.dcgm_page(node, &self.fleet).map_or(Shown::Refused, Shown::Series),
         }
     }
 }

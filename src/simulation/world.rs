@@ -5,7 +5,7 @@ use super::clients::Clients;
 use super::control::{ControlLoops, Wva};
 use super::event::{Event, EventQueue};
 use super::fleet::Fleet;
-use super::record::Recorder;
+use super::record::{Controller, Recorder};
 use super::setup::Setup;
 use super::telemetry::Sensor;
 use super::timeline::Timeline;
@@ -16,7 +16,7 @@ use crate::random::Streams;
 use crate::serving::engine::Output;
 use crate::serving::gateway::Gateway;
 use crate::serving::router::Router;
-use crate::units::SimTime;
+use crate::units::{Replicas, SimTime};
 use std::ops::ControlFlow;
 
 /// `progress` is asked at least once in so many events.
@@ -41,6 +41,9 @@ pub struct World<'a> {
     pub(super) wva: Option<Wva>,
     pub(super) control: ControlLoops,
 
+    /// What controllers have decided and not written yet: when, what, and who.
+    pub(super) late_scales: Vec<(SimTime, Replicas, Controller)>,
+
     pub(super) timeline: Timeline,
     pub(super) totals: Totals,
     pub(super) recorder: &'a mut dyn Recorder,
@@ -56,6 +59,8 @@ impl<'a> World<'a> {
     pub fn new(setup: Setup, recorder: &'a mut dyn Recorder) -> Result<Self, Problem> {
         let streams = Streams::new(setup.seed);
         let serving = setup.serving;
+        let recorded = recorder.wants_series();
+        let monitoring = if recorded { setup.monitoring.whole() } else { setup.monitoring };
         let mut world = World {
             now: SimTime::ZERO,
             end: SimTime::ZERO + setup.duration,
@@ -66,17 +71,12 @@ impl<'a> World<'a> {
                 gateway: Gateway::new(serving.gateway),
                 router: Router::new(serving.router, streams.stream("router")),
                 delay: serving.request_path.input,
-                stats: setup.monitoring.exporters.read_ingress().then(Box::default),
+                stats: monitoring.exporters.read_ingress().then(Box::default),
             },
-            sensor: Sensor::new(
-                setup.monitoring,
-                setup.target.clone(),
-                setup.epoch,
-                recorder.wants_series(),
-                &streams,
-            ),
+            sensor: Sensor::new(monitoring, setup.target.clone(), setup.epoch, recorded, &streams),
             wva: setup.wva.map(|wva| Wva::new(wva, &streams)),
             control: ControlLoops::new(setup.autoscaling, setup.epoch, &streams),
+            late_scales: Vec::new(),
             timeline: Timeline::new(setup.tick),
             totals: Totals::new(serving.initial_replicas, setup.warnings),
             fleet: Fleet::new(&setup.target.deployment, serving, &streams)?,
@@ -86,6 +86,7 @@ impl<'a> World<'a> {
         world.create_initial_pods();
         world.start_sensor();
         world.start_exporters(&streams);
+        world.start_faults();
         world.start_control();
         world.start_timeline();
         world.pull_request()?;
@@ -140,6 +141,7 @@ impl<'a> World<'a> {
             Event::GatewayTimeout(request) => self.gateway_timeout(request),
             Event::Delivery(request) => self.delivery(request),
             Event::Arrival(_) => self.arrival()?,
+            Event::PrometheusEdge => self.prometheus_edge(),
             Event::GpuSampleBegins => self.gpu_sample_begins(),
             Event::GpuSampleEnds => self.gpu_sample_ends(),
             Event::Scrape(target) => self.scrape(target),
@@ -149,6 +151,7 @@ impl<'a> World<'a> {
             Event::AibrixReconciled => self.aibrix_reconciled(),
             Event::KnativeLook => self.knative_look(),
             Event::WvaOptimize => self.wva_optimize(),
+            Event::LateScale => self.late_scale(),
             Event::KedaPoll => self.keda_poll(),
             Event::HpaSync => self.hpa_sync(),
             Event::Tick => self.tick(),

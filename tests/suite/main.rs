@@ -4,6 +4,7 @@ mod cli;
 mod docs;
 mod export;
 mod hostile_inputs;
+mod injected_faults;
 mod lower_bound;
 mod models;
 mod oracle;

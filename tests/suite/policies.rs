@@ -228,9 +228,11 @@ fn a_file_wins_over_a_shipped_policy_of_that_name() {
 
 #[test]
 fn unknown_names_offer_the_nearest() {
-    for (name, help) in
-        [("queue-treshold-2", "queue-threshold-2"), ("./concurency.toml", "concurrency"), ("zzz", "ttft-p95")]
-    {
+    for (name, help) in [
+        ("queue-treshold-2", "queue-threshold-2"),
+        ("./concurency.toml", "concurrency"),
+        ("zzz", "docs/policy.md"),
+    ] {
         let error = scenario(name, &[]).expect_err(name).to_string();
         assert!(error.contains(help) && error.contains("--policy:1:1"), "{name}:\n{error}");
     }

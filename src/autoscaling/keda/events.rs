@@ -15,6 +15,8 @@ pub enum Event {
     ScaleTargetDeactivated,
     /// A trigger could not be read.
     ScalerFailed,
+    /// A trigger of a formula could not be read.
+    MetricSourceFailed,
     /// A poll found the first metric that falls back (since v2.19).
     FallbackActivated,
     /// A poll found that no metric falls back any more (since v2.19).
@@ -27,6 +29,7 @@ impl Event {
             Event::ScaleTargetActivated => "KEDAScaleTargetActivated",
             Event::ScaleTargetDeactivated => "KEDAScaleTargetDeactivated",
             Event::ScalerFailed => "KEDAScalerFailed",
+            Event::MetricSourceFailed => "KEDAMetricSourceFailed",
             Event::FallbackActivated => "ScaledObjectFallbackActivated",
             Event::FallbackDeactivated => "ScaledObjectFallbackDeactivated",
         }
@@ -43,9 +46,10 @@ impl Serialize for Event {
     }
 }
 
-/// A trigger that could not be read.
-pub(super) fn scaler_failed(error: &str) -> DescribedEvent {
-    let reason = Event::ScalerFailed.reason();
+/// A trigger that could not be read, by itself or for a formula.
+pub(super) fn scaler_failed(error: &str, for_formula: bool) -> DescribedEvent {
+    let event = if for_formula { Event::MetricSourceFailed } else { Event::ScalerFailed };
+    let reason = event.reason();
     DescribedEvent { kind: EventType::Warning, reason, message: error.to_owned() }
 }
 

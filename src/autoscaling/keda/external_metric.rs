@@ -1,10 +1,12 @@
 //! What a metric is worth, to the poll loop and to the HPA (`pkg/scaling/scale_handler.go`, `getScalerState` and
 //! `GetScaledObjectMetrics`, v2.15 to v2.20).
 
+use super::composite_scaler::CompositeReading;
 use super::fallback::{FallbackContext, Workload};
 use super::operator::KedaOperator;
 use super::prometheus_scaler::QueryOutcome;
 use super::reading::{Source, TriggerReading};
+use super::scaled_object::FallbackBehavior;
 use super::scaler::Scaler;
 use crate::autoscaling::quantity::Quantity;
 use crate::units::{MilliValue, SimTime};
@@ -17,18 +19,21 @@ struct Read {
     milli: Result<MilliValue, String>,
 }
 
+/// What the HPA is told of one metric: its values, or KEDA's error.
+pub type Told = Result<Vec<MilliValue>, String>;
+
 impl KedaOperator {
-    /// Whether a sync of the HPA takes a fresh query for this metric; without, it reads the clock, or the record of the
+    /// Whether a sync of the HPA takes a fresh query for this trigger; without, it reads the clock, or the record of the
     /// last poll.
     pub fn wants_query(&self, metric: usize) -> bool {
         self.records[metric].is_none() && self.scalers[metric].prometheus().is_some()
     }
 
-    /// What the HPA is told about a metric at `now`; the `outcome` of a fresh query is read only where
+    /// What a trigger is worth to the HPA at `now`; the `outcome` of a fresh query is read only where
     /// [`KedaOperator::wants_query`].
     ///
     /// It counts on the failure counter, a cached error too. An error that remains drops all cached records until the
-    /// next poll (v2.20.2).
+    /// next poll (v2.20.2); with `scalingModifiers` all triggers are read before.
     pub fn external_metric(
         &mut self,
         metric: usize,
@@ -43,10 +48,36 @@ impl KedaOperator {
                 self.evaluate(metric, read, workload, true)
             }
         };
-        if reading.error.is_some() {
+        if reading.error.is_some() && self.composite.is_none() {
             self.records.fill(None);
         }
         reading
+    }
+
+    /// What the HPA is told about each of its metrics, after each trigger was read for it
+    /// ([`KedaOperator::external_metric`]), and with `scalingModifiers` how that came about.
+    pub fn answer(&mut self, readings: &[TriggerReading]) -> (Vec<Told>, Option<CompositeReading>) {
+        let Some(composite) = self.composite(readings) else {
+            let told = |reading: &TriggerReading| reading.reported().map(|milli| vec![milli]);
+            return (readings.iter().map(told).collect(), None);
+        };
+        if readings.iter().any(|reading| reading.error.is_some()) {
+            self.records.fill(None);
+        }
+        (vec![composite.reported(readings)], Some(composite))
+    }
+
+    /// What the readings of all triggers come to, with `scalingModifiers`.
+    pub(super) fn composite(&self, readings: &[TriggerReading]) -> Option<CompositeReading> {
+        let composite = self.composite.as_ref()?;
+        let fallback = self.spec.fallback.as_ref();
+        let by_formula = fallback.filter(|own| own.behavior == Some(FallbackBehavior::ScalingModifiers));
+        let past = |trigger: usize, threshold: i32| {
+            self.fallback.health(trigger).is_some_and(|health| health.failures > threshold)
+        };
+        let sees_nil = |trigger| by_formula.is_some_and(|own| past(trigger, own.failure_threshold));
+        let sees_nil: Vec<bool> = (0..readings.len()).map(sees_nil).collect();
+        Some(composite.read(readings, &sees_nil, fallback.map(|own| own.replicas)))
     }
 
     /// Asks a scaler.
@@ -88,7 +119,7 @@ impl KedaOperator {
                 fallback: self.spec.fallback.as_ref(),
                 modifiers: self.spec.scaling_modifiers(),
                 metric_name: &name,
-                target: self.hpa.metrics[metric].target(),
+                target: self.metrics[metric].target,
                 workload,
                 version: self.version,
             };

@@ -13,7 +13,7 @@ use crate::units::{MilliValue, Replicas};
 use serde::Serialize;
 
 /// The name of the one metric that `scalingModifiers` reports.
-const COMPOSITE_METRIC: &str = "composite-metric";
+pub const COMPOSITE_METRIC: &str = "composite-metric";
 
 /// `status.health` of one metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -203,7 +203,7 @@ fn fallback_value(fallback: &Fallback, context: &FallbackContext<'_>) -> Option<
     let name = context.modifiers.map_or(context.metric_name, |_| COMPOSITE_METRIC).to_owned();
     let (by_value, target) = match context.modifiers {
         Some(modifiers) => {
-            let target = modifiers.target.as_deref().and_then(|target| target.parse::<f64>().ok())?;
+            let target = modifiers.target.as_deref().and_then(|target| go::parse_float(target).ok())?;
             (modifiers.metric_type == Some(MetricType::Value), target)
         }
         None => {

@@ -2,8 +2,6 @@
 
 use super::annotations::Annotations;
 use super::scaled_object::ScaledObjectSpec;
-use super::scaler::Scaler;
-use super::version::KedaVersion;
 use crate::autoscaling::hpa::{
     Behavior, CompleteBehavior, ControllerManagerFlags, ExternalMetric, HpaSpec, Metric, ScalingRules,
     SelectPolicy,
@@ -33,28 +31,23 @@ pub fn hpa_behavior(spec: &ScaledObjectSpec, annotations: &Annotations) -> Optio
     behavior
 }
 
-/// The HPA as its controller reads it: one external metric for each trigger in their order, `minReplicas` never below 1.
-/// KEDA sorts its metrics by their type, which is `External` for all of them.
+/// The HPA as its controller reads it: one external metric for each trigger in their order, or the composite one alone;
+/// `minReplicas` never below 1. KEDA sorts its metrics by their type, which is `External` for all of them.
 ///
 /// # Errors
 /// A behavior that the API server refuses.
 pub fn generate_hpa(
     spec: &ScaledObjectSpec,
     annotations: &Annotations,
-    scalers: &[Scaler],
-    version: KedaVersion,
+    metrics: Vec<ExternalMetric>,
     flags: &ControllerManagerFlags,
 ) -> Result<HpaSpec, Problem> {
-    let metric = |(i, scaler): (usize, &Scaler)| ExternalMetric {
-        name: scaler.metric_name(i, version),
-        target: scaler.target(version),
-    };
     let complete = |behavior: Behavior| CompleteBehavior::of(&behavior, flags);
     let under = |problem: Problem| problem.under("advanced.horizontal_pod_autoscaler_config.behavior");
     Ok(HpaSpec {
         min_replicas: spec.hpa_min_replicas(),
         max_replicas: spec.hpa_max_replicas(),
-        metrics: scalers.iter().enumerate().map(metric).map(Metric::External).collect(),
+        metrics: metrics.into_iter().map(Metric::External).collect(),
         behavior: hpa_behavior(spec, annotations).map(complete).transpose().map_err(under)?,
         flags: flags.clone(),
     })
@@ -64,16 +57,16 @@ pub fn generate_hpa(
 mod tests {
     use super::*;
     use crate::autoscaling::hpa::MetricTarget;
-    use crate::autoscaling::keda::{MetricType, Trigger};
+    use crate::autoscaling::keda::{KedaVersion, MetricType, Scaler, Trigger};
     use crate::units::{MilliValue, Replicas};
 
     fn generate(toml: &str, annotations: Annotations) -> HpaSpec {
         let spec: ScaledObjectSpec = toml::from_str(toml).expect("valid TOML");
         let version = KedaVersion::default();
         let parse = |trigger: &Trigger| Scaler::parse(trigger, version).expect("valid");
-        let scalers: Vec<_> = spec.triggers.iter().map(parse).collect();
-        generate_hpa(&spec, &annotations, &scalers, version, &ControllerManagerFlags::default())
-            .expect("valid")
+        let metric = |(i, scaler): (usize, Scaler)| scaler.metric(i, version);
+        let metrics = spec.triggers.iter().map(parse).enumerate().map(metric).collect();
+        generate_hpa(&spec, &annotations, metrics, &ControllerManagerFlags::default()).expect("valid")
     }
 
     const TRIGGERS: &str = "

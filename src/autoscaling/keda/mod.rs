@@ -5,6 +5,7 @@
 //! what KEDA would refuse or what is not simulated. [`KedaVersion`] says where releases differ.
 
 mod annotations;
+mod composite_scaler;
 mod conditions;
 pub mod cron;
 mod cron_scaler;
@@ -14,6 +15,7 @@ mod external_metric;
 mod fallback;
 #[cfg(test)]
 mod fixture;
+pub mod formula;
 mod hpa;
 mod metadata;
 mod operator;
@@ -28,11 +30,15 @@ pub mod validate;
 mod version;
 
 pub use annotations::Annotations;
+pub use composite_scaler::{CompositeReading, CompositeSource};
 pub use conditions::{Condition, Reason, Status};
 pub use cron_scaler::CronTrigger;
 pub use events::Event;
 pub use executor::{Rule, ScaleRequest, ScaleResult, request_scale};
-pub use fallback::{FallbackContext, FallbackStatus, Health, HealthStatus, MetricWithFallback, Workload};
+pub use external_metric::Told;
+pub use fallback::{
+    COMPOSITE_METRIC, FallbackContext, FallbackStatus, Health, HealthStatus, MetricWithFallback, Workload,
+};
 pub use hpa::{generate_hpa, hpa_behavior, hpa_name};
 pub use operator::{KedaOperator, ObjectNames};
 pub use poll::PollDecision;

@@ -9,10 +9,14 @@
 //!   each HPA sync ─► one trigger a metric ─► fallback ─► value for the HPA
 //! ```
 //!
+//! With `scalingModifiers` both loops put the values of all triggers through one formula, and the HPA has the one metric
+//! that it gives.
+//!
 //! The two loops are independent: `poll` and `external_metric`. The operator names queries; whoever drives it evaluates
 //! them and hands the outcomes in.
 
 use super::annotations::Annotations;
+use super::composite_scaler::CompositeScaler;
 use super::fallback::{FallbackStatus, has_valid_fallback};
 use super::hpa::{generate_hpa, hpa_name};
 use super::pruning::{Pruned, prune};
@@ -21,7 +25,7 @@ use super::scaler::Scaler;
 use super::status::{Conditions, ScaledObjectStatus};
 use super::validate;
 use super::version::KedaVersion;
-use crate::autoscaling::hpa::{ControllerManagerFlags, HpaSpec, HpaStatus, MetricNames};
+use crate::autoscaling::hpa::{ControllerManagerFlags, ExternalMetric, HpaSpec, HpaStatus, MetricNames};
 use crate::problem::Problem;
 use crate::units::{MilliValue, Replicas, SimDuration, SimTime, UnixMillis};
 
@@ -35,6 +39,9 @@ pub struct KedaOperator {
     /// The wall clock at the start of the run.
     pub(super) epoch: UnixMillis,
     pub(super) scalers: Vec<Scaler>,
+    /// By trigger.
+    pub(super) metrics: Vec<ExternalMetric>,
+    pub(super) composite: Option<CompositeScaler>,
     pub(super) hpa: HpaSpec,
     pub(super) created: SimTime,
     pub(super) next_poll: SimTime,
@@ -86,8 +93,13 @@ impl KedaOperator {
         let Pruned { spec, annotations, .. } = prune(spec, annotations, version);
         let parse = |trigger| Scaler::parse(trigger, version);
         let scalers: Vec<Scaler> = spec.triggers.iter().map(parse).collect::<Result<_, _>>()?;
-        let hpa =
-            generate_hpa(&spec, &annotations, &scalers, version, flags).map_err(|problem| vec![problem])?;
+        let metric = |(i, scaler): (usize, &Scaler)| scaler.metric(i, version);
+        let metrics: Vec<ExternalMetric> = scalers.iter().enumerate().map(metric).collect();
+        let one = |problem| vec![problem];
+        let compile = |modifiers| CompositeScaler::new(modifiers, &spec.triggers, version);
+        let composite = spec.scaling_modifiers().map(compile).transpose().map_err(one)?;
+        let asked_for = composite.as_ref().map_or_else(|| metrics.clone(), |own| vec![own.metric()]);
+        let hpa = generate_hpa(&spec, &annotations, asked_for, flags).map_err(one)?;
         let mut fallback = FallbackStatus::new(scalers.len());
         let valid = |given| has_valid_fallback(given, spec.scaling_modifiers());
         if version.tells_of_no_fallback() && !spec.fallback.as_ref().is_some_and(valid) {
@@ -109,6 +121,8 @@ impl KedaOperator {
             names,
             spec,
             scalers,
+            metrics,
+            composite,
         })
     }
 
@@ -137,18 +151,21 @@ impl KedaOperator {
         HpaStatus::new(MetricNames {
             namespace: self.names.namespace.clone(),
             selector: Some(("scaledobject.keda.sh/name", self.names.name.clone())),
-            targets: self.scalers.iter().map(|scaler| scaler.target_text(self.version)).collect(),
+            targets: match &self.composite {
+                Some(composite) => vec![composite.target_text()],
+                None => self.scalers.iter().map(|scaler| scaler.target_text(self.version)).collect(),
+            },
         })
     }
 
-    /// The triggers, in the order of the spec and of the HPA's metrics.
+    /// The triggers, in the order of the spec, and of the HPA's metrics where there are no modifiers.
     pub fn scalers(&self) -> &[Scaler] {
         &self.scalers
     }
 
     /// The name of the metric of a trigger.
     pub fn metric_name(&self, trigger: usize) -> &str {
-        self.hpa.metrics[trigger].name()
+        &self.metrics[trigger].name
     }
 
     /// When the next poll is due, the first at creation; `None` while paused, which stops the loop.
@@ -158,12 +175,13 @@ impl KedaOperator {
 
     /// `status` of the ScaledObject.
     pub fn status(&self) -> ScaledObjectStatus {
-        let names = || self.hpa.metrics.iter().map(|metric| metric.name().to_owned());
+        let names = || self.metrics.iter().map(|metric| metric.name.clone());
         let activity = || names().zip(self.activity.iter().copied()).collect();
         let health = names().enumerate().filter_map(|(i, name)| Some((name, self.fallback.health(i)?)));
         ScaledObjectStatus {
             hpa_name: hpa_name(&self.names.name, &self.spec),
             external_metric_names: names().collect(),
+            composite_scaler_name: self.composite.as_ref().map(|composite| composite.metric().name),
             last_active_time: self.last_active,
             paused_replica_count: self.annotations.paused_replicas,
             health: health.collect(),

@@ -1,10 +1,11 @@
 //! KEDA's poll loop: every trigger, then the target between zero and the minimum (`pkg/scaling/scale_handler.go`,
 //! `checkScalers`, v2.15 to v2.20).
 
+use super::composite_scaler::CompositeReading;
 use super::conditions::Status;
 use super::events::{self, Event};
 use super::executor::{Rule, ScaleRequest, ScaleResult, request_scale};
-use super::fallback::Workload;
+use super::fallback::{COMPOSITE_METRIC, Workload};
 use super::operator::{KedaOperator, whole_second};
 use super::prometheus_scaler::QueryOutcome;
 use super::reading::TriggerReading;
@@ -19,7 +20,11 @@ use serde::Serialize;
 pub struct PollDecision {
     /// Each trigger, in the order of the spec.
     pub triggers: Vec<TriggerReading>,
-    /// Whether any trigger is active.
+    /// What they come to, with `scalingModifiers`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub composite: Option<CompositeReading>,
+    /// Whether any trigger is active, or, with `scalingModifiers`, whether the composite value is above its activation
+    /// target and no trigger failed.
     pub is_active: bool,
     /// Whether any trigger failed without a fallback.
     pub is_error: bool,
@@ -52,11 +57,16 @@ impl KedaOperator {
             self.query(i, outcome.as_ref(), now, workload, falls_back)
         };
         let readings: Vec<TriggerReading> = outcomes.iter().enumerate().map(evaluate).collect();
-        let is_active = readings.iter().any(|reading| reading.is_active);
         let is_error = readings.iter().any(|reading| reading.error.is_some());
+        let composite = self.composite(&readings);
+        let is_active = match &composite {
+            Some(composite) => composite.is_active && !is_error,
+            None => readings.iter().any(|reading| reading.is_active),
+        };
         let is_fallback = readings.iter().any(|reading| reading.fallback_active);
         let scale = self.request_scale(workload.replicas, is_active, is_error, now);
-        self.activity = readings.iter().map(|reading| reading.is_active).collect();
+        // The composite metric's name is none of the triggers'.
+        self.activity = readings.iter().map(|reading| reading.is_active && composite.is_none()).collect();
         self.conditions.polled(&scale, is_active, is_error);
         self.conditions.observe_hpa(hpa);
         // An error drops all records with the scalers' cache, but those of this very poll are stored afterwards.
@@ -66,14 +76,14 @@ impl KedaOperator {
         self.records = self.scalers.iter().zip(&readings).map(record).collect();
         let mut events: Vec<DescribedEvent> = readings
             .iter()
-            .filter_map(|reading| Some(events::scaler_failed(reading.error.as_ref()?)))
+            .filter_map(|reading| Some(events::scaler_failed(reading.error.as_ref()?, composite.is_some())))
             .collect();
         if is_fallback != fell_back && self.version.polls_apply_fallback() {
             events.push(events::fallback(is_fallback));
         }
         let sizes = (workload.replicas, scale.replicas.unwrap_or(workload.replicas));
         events.extend(scale.event.map(|event| self.scaled(event, sizes, &readings)));
-        PollDecision { triggers: readings, is_active, is_error, is_fallback, scale, events }
+        PollDecision { triggers: readings, composite, is_active, is_error, is_fallback, scale, events }
     }
 
     fn request_scale(
@@ -109,6 +119,12 @@ impl KedaOperator {
         sizes: (Replicas, Replicas),
         readings: &[TriggerReading],
     ) -> DescribedEvent {
+        if self.composite.is_some() {
+            let cause =
+                if self.version.tells_trigger_activity() { COMPOSITE_METRIC } else { "ModifiersTrigger" };
+            let cause = (!self.annotations.force_activation).then_some([cause]);
+            return events::scaled(event, &self.names, sizes, cause.as_ref().map(<[&str; 1]>::as_slice));
+        }
         let name = |i: usize| {
             if self.version.tells_trigger_activity() {
                 return self.metric_name(i);

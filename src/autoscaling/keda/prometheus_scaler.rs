@@ -8,6 +8,7 @@ use crate::autoscaling::go;
 use crate::autoscaling::hpa::MetricTarget;
 use crate::autoscaling::quantity::Quantity;
 use crate::problem::Problem;
+use crate::units::SimDuration;
 
 /// A checked prometheus trigger.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +27,8 @@ pub struct PrometheusTrigger {
     pub metric_type: MetricType,
     /// `useCachedMetrics`: the HPA is served the last poll's record.
     pub use_cached_metrics: bool,
+    /// `timeout`: how long KEDA waits for an answer; `KEDA_HTTP_DEFAULT_TIMEOUT`'s 3 s when left out or 0.
+    pub timeout: SimDuration,
 }
 
 /// What Prometheus answered to an instant query.
@@ -43,6 +46,9 @@ pub enum QueryOutcome {
     Error(String),
 }
 
+/// `KEDA_HTTP_DEFAULT_TIMEOUT` where nobody sets it.
+const HTTP_DEFAULT_TIMEOUT: SimDuration = SimDuration::from_secs(3);
+
 /// How a number is written.
 const EXAMPLE: &str = "\"2\" or \"0.8\"";
 
@@ -50,8 +56,8 @@ const EXAMPLE: &str = "\"2\" or \"0.8\"";
 const DECIDING_KEYS: [&str; 5] =
     ["query", "threshold", "activationThreshold", "ignoreNullValues", "namespace"];
 
-/// Metadata keys about how Prometheus is reached. They go to the export and have no effect on a run; `metricName` has
-/// had none in KEDA since v2.12 either.
+/// Metadata keys about how Prometheus is reached. They go to the export and have no effect on a run, but for `timeout` where
+/// an experiment makes Prometheus slow; `metricName` has had none in KEDA since v2.12 either.
 const TRANSPORT_KEYS: [&str; 17] = [
     "serverAddress",
     "metricName",
@@ -90,6 +96,7 @@ impl PrometheusTrigger {
             namespace: metadata.text("namespace").map(str::to_owned),
             metric_type: metadata.metric_type(trigger),
             use_cached_metrics: trigger.use_cached_metrics.unwrap_or(false),
+            timeout: metadata.timeout(),
         };
         metadata.finish(parsed)
     }
@@ -174,7 +181,6 @@ impl Metadata<'_> {
                 );
             }
         }
-        self.check_timeout();
         const MODES: [&str; 6] = ["apiKey", "basic", "tls", "bearer", "custom", "oauth"];
         for key in ["authModes", "authMode"] {
             for mode in
@@ -191,21 +197,21 @@ impl Metadata<'_> {
         }
     }
 
-    fn check_timeout(&mut self) {
-        let Some(text) = self.text("timeout") else { return };
-        let is_milliseconds = text.parse::<u32>().is_ok();
-        match self.version.timeout() {
-            Timeout::Unknown => {}
-            Timeout::Milliseconds if is_milliseconds => {}
-            Timeout::Duration if is_milliseconds || go::parse_duration(text).is_some() => {}
-            Timeout::Milliseconds => {
-                self.problem("timeout", format!("`{text}` is no number"), "write \"3000\" for three seconds");
-            }
+    fn timeout(&mut self) -> SimDuration {
+        let Some(text) = self.text("timeout") else { return HTTP_DEFAULT_TIMEOUT };
+        let milliseconds = || Some(SimDuration::from_millis(text.parse::<u32>().ok()?.into()));
+        let (timeout, wrong, help) = match self.version.timeout() {
+            Timeout::Unknown => return HTTP_DEFAULT_TIMEOUT,
+            Timeout::Milliseconds => (milliseconds(), "number", "write \"3000\" for three seconds"),
             Timeout::Duration => {
-                let help = "write \"3s\", or \"3000\" for milliseconds";
-                self.problem("timeout", format!("`{text}` is no duration"), help);
+                let timeout = milliseconds().or_else(|| go::parse_duration(text));
+                (timeout, "duration", "write \"3s\", or \"3000\" for milliseconds")
             }
+        };
+        if timeout.is_none() {
+            self.problem("timeout", format!("`{text}` is no {wrong}"), help);
         }
+        timeout.filter(|timeout| !timeout.is_zero()).unwrap_or(HTTP_DEFAULT_TIMEOUT)
     }
 }
 
@@ -272,6 +278,22 @@ mod tests {
             problems(&[("query", "up"), ("threshold", "1e3"), ("timeout", "1000")]),
             Vec::<String>::new()
         );
+    }
+
+    #[test]
+    fn a_timeout_is_read_as_the_release_reads_it() {
+        for (version, text, ms) in [
+            (KedaVersion::V2_20, "", 3000),
+            (KedaVersion::V2_20, "0", 3000),
+            (KedaVersion::V2_20, "1500", 1500),
+            (KedaVersion::V2_20, "1m", 60_000),
+            (KedaVersion::V2_17, "1500", 1500),
+            (KedaVersion::V2_16, "1500", 3000),
+        ] {
+            let trigger = trigger(&[("query", "up"), ("threshold", "2"), ("timeout", text)]);
+            let parsed = PrometheusTrigger::parse(&trigger, version).expect(text);
+            assert_eq!(parsed.timeout, SimDuration::from_millis(ms), "{text} in {version}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::cron_scaler::CronTrigger;
 use super::prometheus_scaler::PrometheusTrigger;
 use super::scaled_object::Trigger;
 use super::version::KedaVersion;
-use crate::autoscaling::hpa::MetricTarget;
+use crate::autoscaling::hpa::{ExternalMetric, MetricTarget};
 use crate::autoscaling::quantity::Quantity;
 use crate::nearest::nearest;
 use crate::problem::Problem;
@@ -141,6 +141,11 @@ impl Scaler {
             Scaler::Prometheus(trigger) => trigger.target(version),
             Scaler::Cron(cron) => cron.target(),
         }
+    }
+
+    /// The metric of the trigger with this index, as the HPA has it where there are no modifiers.
+    pub(super) fn metric(&self, index: usize, version: KedaVersion) -> ExternalMetric {
+        ExternalMetric { name: self.metric_name(index, version), target: self.target(version) }
     }
 
     /// The text of that target, as it stands in the HPA.

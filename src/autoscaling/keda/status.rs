@@ -19,6 +19,9 @@ pub struct ScaledObjectStatus {
     pub hpa_name: String,
     /// `externalMetricNames`.
     pub external_metric_names: Vec<String>,
+    /// `compositeScalerName`: the one metric of an object with `scalingModifiers`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub composite_scaler_name: Option<String>,
     /// `lastActiveTime`: seconds since the start of the run, a whole number.
     #[serde(rename = "last_active_time_s", serialize_with = "describe::as_seconds")]
     pub last_active_time: Option<SimTime>,

@@ -5,6 +5,7 @@
 //! (a second ScaledObject or HPA on one workload) do not arise here.
 
 use super::annotations::Annotations;
+use super::composite_scaler::CompositeScaler;
 use super::fallback::has_valid_fallback;
 use super::hpa::hpa_name;
 use super::pruning::prune;
@@ -33,11 +34,9 @@ pub fn problems(
     problems.extend(seconds_problems(spec));
     problems.extend(replica_problems(spec));
     problems.extend(fallback_problems(spec, version));
-    if spec.scaling_modifiers().is_some() {
-        let message = "`scalingModifiers` are not supported yet";
-        problems.push(
-            Problem::key("advanced.scaling_modifiers", message).help("scale on the triggers one by one"),
-        );
+    if let Some(modifiers) = spec.scaling_modifiers() {
+        let refused = CompositeScaler::new(modifiers, &spec.triggers, version).err();
+        problems.extend(refused.map(|problem| problem.under("advanced.scaling_modifiers")));
     }
     if let Some(behavior) = spec.hpa_config().and_then(|config| config.behavior.as_ref()) {
         let under = |problem: Problem| problem.under("advanced.horizontal_pod_autoscaler_config.behavior");
@@ -286,7 +285,20 @@ mod tests {
                 "fallback = { failure_threshold = 1, replicas = 1, behavior = 'scalingModifiers' }",
                 "fallback.behavior",
             ),
-            ("advanced.scaling_modifiers.formula = 'a'", "advanced.scaling_modifiers"),
+            ("advanced.scaling_modifiers.formula = 'a'", "advanced.scaling_modifiers.target"),
+            ("advanced.scaling_modifiers.target = '2'", "advanced.scaling_modifiers.formula"),
+            (
+                "advanced.scaling_modifiers = { formula = '1', target = '2', metric_type = 'Utilization' }",
+                "advanced.scaling_modifiers.metric_type",
+            ),
+            (
+                "advanced.scaling_modifiers = { formula = '1', target = '2', activation_target = 'x' }",
+                "advanced.scaling_modifiers.activation_target",
+            ),
+            (
+                "advanced.scaling_modifiers = { formula = '1', target = 'NaN' }",
+                "advanced.scaling_modifiers.target",
+            ),
             (
                 "advanced.horizontal_pod_autoscaler_config.behavior.scale_up.policies = []",
                 "advanced.horizontal_pod_autoscaler_config.behavior.scale_up.policies",

@@ -96,6 +96,13 @@ impl KedaVersion {
         }
     }
 
+    /// Whether a formula sees nil for a trigger that gave no value, and keeps a nil result where it contains `??`
+    /// (`pkg/scaling/modifiers/formula.go` and `castToFloatIfNecessary`, since v2.20.0). Before, such a trigger reads as 0,
+    /// and the value is made a float whatever number it is.
+    pub fn formulas_know_nil(self) -> bool {
+        self >= Self::V2_20
+    }
+
     /// What a cron trigger reports outside its interval (`pkg/scalers/cron_scaler.go`: 0 since v2.18.0, 1 before).
     pub fn cron_value_outside(self) -> f64 {
         if self >= Self::V2_18 { 0.0 } else { 1.0 }

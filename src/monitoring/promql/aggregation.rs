@@ -52,8 +52,10 @@ impl Aggregate {
                 let choice = *choice;
                 let Some(limit) = choice.limit(parameter, vector.len())? else { return Ok(Vec::new()) };
                 let groups = self.gather(evaluation, &vector, |sample| sample);
-                let table = &*evaluation.table;
-                Ok(groups.into_iter().flat_map(|(_, samples)| choice.of(samples, limit, table)).collect())
+                Ok(groups
+                    .into_iter()
+                    .flat_map(|(_, samples)| choice.of(samples, limit, evaluation))
+                    .collect())
             }
             Aggregator::CountValues(label) => {
                 for sample in &mut vector {

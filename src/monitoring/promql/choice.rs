@@ -1,8 +1,9 @@
 //! `topk`, `bottomk`, `limitk` and `limit_ratio`: aggregations that choose some elements of each group and leave them as
 //! they are (promql/engine.go, `aggregationK`).
 
-use super::functions::sort::ranked;
-use super::value::{ExecutionError, LabelTable, Sample};
+use super::eval::Evaluation;
+use super::heap::Heap;
+use super::value::{ExecutionError, Sample};
 use super::xxhash::xxh64;
 use crate::monitoring::labels::Labels;
 
@@ -47,17 +48,28 @@ impl Choice {
     }
 
     /// The chosen ones of a group.
-    pub(super) fn of(self, mut samples: Vec<Sample>, limit: Limit, table: &LabelTable) -> Vec<Sample> {
-        match limit {
-            Limit::Ratio(ratio) => samples.retain(|sample| is_sampled(table.get(sample.labels), ratio)),
-            Limit::Count(count) => {
-                if self != Choice::Limitk {
-                    samples = ranked(samples, self == Choice::Topk);
-                }
+    pub(super) fn of(
+        self,
+        mut samples: Vec<Sample>,
+        limit: Limit,
+        evaluation: &Evaluation<'_>,
+    ) -> Vec<Sample> {
+        match (self, limit) {
+            (_, Limit::Ratio(ratio)) => {
+                samples.retain(|sample| is_sampled(evaluation.table.get(sample.labels), ratio));
+                samples
+            }
+            (Choice::Topk | Choice::Bottomk, Limit::Count(count)) => {
+                let greatest = self == Choice::Topk;
+                let mut heap = Heap::new(count, greatest, evaluation.rules.nan_replaces_nan);
+                samples.into_iter().for_each(|sample| heap.offer(sample));
+                heap.into_sorted()
+            }
+            (_, Limit::Count(count)) => {
                 samples.truncate(count);
+                samples
             }
         }
-        samples
     }
 }
 

@@ -20,6 +20,7 @@ mod features;
 mod fold;
 mod functions;
 mod fused;
+mod heap;
 mod lower;
 mod matcher;
 mod natural_order;
@@ -162,6 +163,14 @@ impl Query {
     /// What the query reads, one entry a selector, in the order of the text.
     pub fn reads(&self) -> &[Read] {
         &self.reads
+    }
+
+    /// What the query reads, if it is a selector and nothing else.
+    pub fn selector(&self) -> Option<&Read> {
+        match (&self.plan, &self.reads[..]) {
+            (Plan::Vector(plan::Vector::Select(_)), [read]) => Some(read),
+            _ => None,
+        }
     }
 
     /// How long before the instant of an evaluation the oldest sample may be that it uses; zero for a query that reads

@@ -202,7 +202,7 @@ pub(super) struct TargetWindow<'s> {
 impl TargetWindow<'_> {
     /// The samples of one column. Markers are skipped and do not cut the window.
     #[inline]
-    pub(super) fn samples(&self, column: usize) -> impl Iterator<Item = Point> {
+    pub(super) fn samples(&self, column: usize) -> impl Iterator<Item = Point> + Clone {
         let rows = self.rows.column(self.inside.clone(), column);
         rows.filter(|(_, value)| is_sample(*value)).map(|(t, value)| Point { t, value })
     }

@@ -35,6 +35,8 @@ pub struct Semantics {
     /// `stddev` and `stdvar` of a group whose first value is infinite or NaN are NaN; before, such a group of one gave 0.
     /// Since 3.0 (promql/engine.go, `aggregation`).
     pub deviation_of_non_finite_is_nan: bool,
+    /// `topk` and `bottomk` let NaN push out NaN. Until 2.43 (promql/engine.go, `aggregation`).
+    pub nan_replaces_nan: bool,
     /// `atan2` leaves the metric's name. Until 2.47 (promql/engine.go, `shouldDropMetricName`).
     pub atan2_keeps_names: bool,
     /// `label_replace` and `label_join` compare the label sets that they make over all instants of a subquery or range query,
@@ -77,6 +79,7 @@ impl Release {
             small_delta_tolerance: !v2_42,
             compensated_sum: v3,
             deviation_of_non_finite_is_nan: v3,
+            nan_replaces_nan: v2_42,
             atan2_keeps_names: v2_42,
             relabels_whole_ranges: !v2_42,
             dot_matches_newline: v3,

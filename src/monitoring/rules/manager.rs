@@ -54,6 +54,7 @@ pub struct Rules {
 #[derive(Clone, Debug)]
 struct Slotted {
     group: Group,
+    offset: SimDuration,
     next: SimTime,
     /// The number of its first rule among all.
     first: usize,
@@ -87,7 +88,7 @@ impl Rules {
             let next = next_tick(SimTime::ZERO, group.interval, offset);
             let first = rules;
             rules += group.rules.len();
-            Slotted { next, first, seen: vec![Seen::default(); group.rules.len()], group }
+            Slotted { offset, next, first, seen: vec![Seen::default(); group.rules.len()], group }
         };
         let groups = groups.into_iter().map(&mut slotted).collect();
         Rules { epoch, evaluation_duration, groups, exposition: Exposition::new(rules) }
@@ -121,6 +122,14 @@ impl Rules {
             starts = visible_from;
         }
         *next = now + group.interval;
+    }
+
+    /// The server is back at `now`: each group waits for its next slot, and knows nothing of what its rules gave before.
+    pub fn restart(&mut self, database: &mut Database, now: SimTime) {
+        self.exposition.forget_all(database);
+        for Slotted { group, offset, next, .. } in &mut self.groups {
+            *next = next_tick(now + SimDuration::from_ps(1), group.interval, *offset);
+        }
     }
 
     /// What a careful colleague would say about the rules, once the run is over.
@@ -321,6 +330,17 @@ mod tests {
         let mut nothing = Server::new(vec![rule("never", "waiting > 100", &[])], 0);
         nothing.round([Some(1.0), None]);
         assert_eq!(nothing.rules.warnings(), ["recording rule never gave nothing at all 1 evaluations"]);
+    }
+
+    #[test]
+    fn a_server_that_was_down_waits_for_the_next_slot_and_ends_nothing() {
+        let mut server = Server::new(vec![rule("busy", "waiting > 1", &[])], 0);
+        let first = server.round([Some(5.0), Some(5.0)]);
+        let back = first + INTERVAL + INTERVAL;
+        server.rules.restart(&mut server.database, back);
+        assert_eq!(server.rules.next_evaluation(0), back + INTERVAL, "a slot at the very start has passed");
+        server.round([Some(5.0), Some(0.0)]);
+        assert_eq!(server.recorded("busy"), [r#"{pod="a"} 5 5"#, r#"{pod="b"} 5"#]);
     }
 
     #[test]

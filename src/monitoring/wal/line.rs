@@ -3,7 +3,7 @@
 use crate::monitoring::labels::Labels;
 use crate::monitoring::series::{ABSENT, STALE, is_absent, is_stale};
 use crate::units::DecimalSeconds;
-use serde::de::{Error, SeqAccess, Visitor};
+use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde::ser::SerializeSeq;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -55,14 +55,13 @@ pub(super) struct Target {
     pub(super) labels: Labels,
 }
 
-/// A row of samples.
+/// Samples that were taken at one time.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Samples {
-    pub(super) target: u32,
     pub(super) t_s: Number,
     pub(super) visible_from_s: Number,
-    pub(super) values: Values,
+    pub(super) values: Rows,
 }
 
 /// The last line: without it the file is not whole.
@@ -87,6 +86,40 @@ impl<'de> Deserialize<'de> for Number {
         let raw = <&RawValue>::deserialize(deserializer)?.get();
         let seconds = DecimalSeconds::parse(raw);
         seconds.map(Number).ok_or_else(|| D::Error::custom("this is not a number of seconds, such as 12.5"))
+    }
+}
+
+/// Rows of values by target, in the order of the file.
+#[derive(Debug, Default)]
+pub(super) struct Rows(pub(super) Vec<(u32, Values)>);
+
+impl Serialize for Rows {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(target, values)| (target, values)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Rows {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(RowsVisitor)
+    }
+}
+
+struct RowsVisitor;
+
+impl<'de> Visitor<'de> for RowsVisitor {
+    type Value = Rows;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("arrays of sample values by target")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Rows, A::Error> {
+        let mut rows = Vec::new();
+        while let Some(row) = map.next_entry()? {
+            rows.push(row);
+        }
+        Ok(Rows(rows))
     }
 }
 

@@ -4,7 +4,7 @@
 //!   {"run":{"format":1,"start_ms":1767600000000,"prometheus":"3.5","evaluation_interval_s":30,"enable_features":[],"metrics_version":"0.32"}}
 //!   {"page":{"id":0,"series":[{"__name__":"up"},{"__name__":"vllm:num_requests_running","engine":"0",…},…]}}
 //!   {"target":{"id":0,"page":0,"labels":{"namespace":"llm","pod":"llama-…",…}}}
-//!   {"samples":{"target":0,"t_s":12.345,"visible_from_s":12.365,"values":[1,3,null,"stale","NaN",…]}}
+//!   {"samples":{"t_s":12.345,"visible_from_s":12.365,"values":{"0":[1,3,null,"stale","NaN",…]}}}
 //!   {"end":{"t_s":7200}}
 //! ```
 //!
@@ -145,15 +145,9 @@ mod tests {
         {"target":{"id":1,"page":0,"labels":{"pod":"b"}}}
         {"page":{"id":1,"series":[{"__name__":"up","engine":"0"}]}}
         {"target":{"id":2,"page":1,"labels":{}}}
-        {"samples":{"target":0,"t_s":1,"visible_from_s":1.02,"values":[1,0.3333333333333333,null]}}
-        {"samples":{"target":1,"t_s":1,"visible_from_s":1.02,"values":[0,"stale","NaN"]}}
-        {"samples":{"target":2,"t_s":1,"visible_from_s":1.02,"values":["+Inf"]}}
-        {"samples":{"target":0,"t_s":2,"visible_from_s":2.02,"values":[1,0.6666666666666666,null]}}
-        {"samples":{"target":1,"t_s":2,"visible_from_s":2.02,"values":[0,"stale","NaN"]}}
-        {"samples":{"target":2,"t_s":2,"visible_from_s":2.02,"values":["+Inf"]}}
-        {"samples":{"target":0,"t_s":3,"visible_from_s":3.02,"values":[1,1,null]}}
-        {"samples":{"target":1,"t_s":3,"visible_from_s":3.02,"values":[0,"stale","NaN"]}}
-        {"samples":{"target":2,"t_s":3,"visible_from_s":3.02,"values":["+Inf"]}}
+        {"samples":{"t_s":1,"visible_from_s":1.02,"values":{"0":[1,0.3333333333333333,null],"1":[0,"stale","NaN"],"2":["+Inf"]}}}
+        {"samples":{"t_s":2,"visible_from_s":2.02,"values":{"0":[1,0.6666666666666666,null],"1":[0,"stale","NaN"],"2":["+Inf"]}}}
+        {"samples":{"t_s":3,"visible_from_s":3.02,"values":{"0":[1,1,null],"1":[0,"stale","NaN"],"2":["+Inf"]}}}
         {"end":{"t_s":5}}
         "#);
     }
@@ -180,6 +174,21 @@ mod tests {
     }
 
     #[test]
+    fn a_series_that_was_forgotten_and_returned_is_one_series() {
+        let mut db = Database::new(Retention::Window(SimDuration::ZERO));
+        db.keep_log();
+        let names = columns(&["x"]);
+        for (pod, k) in [("a", 1), ("b", 2), ("a", 3)] {
+            let group = db.open(Labels::new([("pod", pod)]), Arc::clone(&names));
+            db.append(group, UnixMillis(START.0 + k * 1_000), ms(k as u64 * 1_000), &[k as f64]);
+        }
+        let recorded = read(written(&db.take_log(), ms(5_000)), Keep::All).expect("it reads");
+        let all = rows(&recorded.database);
+        assert_eq!(all.iter().map(|(_, rows)| rows.len()).collect::<Vec<_>>(), [2, 1]);
+        assert_eq!(recorded.kinds[0].targets.len(), 2);
+    }
+
+    #[test]
     fn only_what_is_wanted_is_kept() {
         let query = Query::compile("x", QueryOptions::default()).expect("it compiles");
         let recorded = read(log(), Keep::read_by([&query])).expect("it reads");
@@ -202,27 +211,29 @@ mod tests {
             ("{\"page\":{\"id\":1", "{\"page\":{\"id\":7", 5, "page 7 comes where page 1 should"),
             ("{\"target\":{\"id\":1", "{\"target\":{\"id\":0", 4, "target 0 comes where target 1 should"),
             ("\"page\":1,\"labels\"", "\"page\":2,\"labels\"", 6, "no page 2"),
-            ("{\"target\":2,\"t_s\":1,", "{\"target\":3,\"t_s\":1,", 9, "no target 3"),
-            ("\"values\":[0,\"stale\",\"NaN\"]", "\"values\":[0,\"stale\"]", 8, "2 values, but page 0 has 3"),
-            ("\"stale\"", "\"gone\"", 8, "invalid value: string \"gone\""),
-            ("\"t_s\":2,", "\"t_s\":1,", 10, "`t_s` is not after"),
-            ("\"t_s\":2,", "\"t_s\":2.0005,", 10, "whole number of milliseconds"),
-            ("\"t_s\":2,", "\"t_s\":-2,", 10, "not a number of seconds"),
-            ("\"t_s\":2,", "\"t_s\":\"2\",", 10, "not a number of seconds"),
-            ("\"visible_from_s\":2.02,", "\"visible_from_s\":1,", 10, "`visible_from_s` is before"),
-            ("\"visible_from_s\":2.02,", "", 10, "missing field `visible_from_s`"),
-            ("\"t_s\":2,", "\"t_s\":2,\"x\":1,", 10, "unknown field `x`"),
-            ("{\"end\":{\"t_s\":5}}", "{\"end\":{\"t_s\":10000000}}", 16, "no run ends that late"),
+            ("\"2\":[", "\"3\":[", 7, "no target 3"),
+            ("\"2\":[", "\"x\":[", 7, "number in quotes"),
+            ("\"2\":[", "\"0\":[1,2,3],\"2\":[", 7, "`t_s` is not after that of target 0's row"),
+            ("[0,\"stale\",\"NaN\"]", "[0,\"stale\"]", 7, "2 values, but page 0 has 3"),
+            ("\"stale\"", "\"gone\"", 7, "invalid value: string \"gone\""),
+            ("\"t_s\":2,", "\"t_s\":1,", 8, "`t_s` is not after"),
+            ("\"t_s\":2,", "\"t_s\":2.0005,", 8, "whole number of milliseconds"),
+            ("\"t_s\":2,", "\"t_s\":-2,", 8, "not a number of seconds"),
+            ("\"t_s\":2,", "\"t_s\":\"2\",", 8, "not a number of seconds"),
+            ("\"visible_from_s\":2.02,", "\"visible_from_s\":1,", 8, "`visible_from_s` is before"),
+            ("\"visible_from_s\":2.02,", "", 8, "missing field `visible_from_s`"),
+            ("\"t_s\":2,", "\"t_s\":2,\"x\":1,", 8, "unknown field `x`"),
+            ("{\"end\":{\"t_s\":5}}", "{\"end\":{\"t_s\":10000000}}", 10, "no run ends that late"),
             (
                 "{\"end\":{\"t_s\":5}}",
                 "{\"end\":{\"t_s\":5}}\n{\"end\":{\"t_s\":5}}",
-                17,
+                11,
                 "goes on after its end",
             ),
-            ("{\"end\":{\"t_s\":5}}", "{\"run\":1}", 16, "invalid type"),
-            ("{\"end\"", "{\"fin\"", 16, "unknown variant `fin`"),
-            ("{\"end\":{\"t_s\":5}}\n", "", 15, "cut short"),
-            ("{\"end\":{\"t_s\":5}}\n", "{\"end\":{\"t_", 16, "EOF while parsing"),
+            ("{\"end\":{\"t_s\":5}}", "{\"run\":1}", 10, "invalid type"),
+            ("{\"end\"", "{\"fin\"", 10, "unknown variant `fin`"),
+            ("{\"end\":{\"t_s\":5}}\n", "", 9, "cut short"),
+            ("{\"end\":{\"t_s\":5}}\n", "{\"end\":{\"t_", 10, "EOF while parsing"),
         ];
         for (from, to, line, says) in edits {
             assert!(good.contains(from), "{from}");

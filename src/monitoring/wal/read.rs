@@ -10,6 +10,7 @@ use crate::monitoring::series::{Database, GroupId, Retention};
 use crate::monitoring::vllm_metrics::MetricsRelease;
 use crate::problem::Problem;
 use crate::units::{SimDuration, SimTime, UnixMillis};
+use rustc_hash::FxHashMap;
 use std::io::BufRead;
 use std::sync::Arc;
 
@@ -79,6 +80,7 @@ impl Reader {
             database: Database::keeping(Retention::All, keep),
             kinds: Vec::new(),
             targets: Vec::new(),
+            groups: FxHashMap::default(),
         };
         let mut last = 1;
         let mut end = None;
@@ -131,7 +133,10 @@ struct Contents {
     database: Database,
     /// By page.
     kinds: Vec<TargetKind>,
+    /// By target.
     targets: Vec<Source>,
+    /// The groups by the targets' pages and labels.
+    groups: FxHashMap<(usize, Labels), GroupId>,
 }
 
 /// A target, and how far its rows have been read.
@@ -152,30 +157,37 @@ impl Contents {
         in_turn("target", target.id, self.targets.len())?;
         let at = target.page as usize;
         let kind = self.kinds.get_mut(at).ok_or_else(|| format!("there is no page {at} before this line"))?;
-        kind.targets.push(target.labels.clone());
-        let group = self.database.open(target.labels, Arc::clone(&kind.columns));
+        // A series that returns after the run had forgotten it is a new target there. Here the old one is known, and is the
+        // same series.
+        let group = *self.groups.entry((at, target.labels)).or_insert_with_key(|(_, labels)| {
+            kind.targets.push(labels.clone());
+            self.database.open(labels.clone(), Arc::clone(&kind.columns))
+        });
         self.targets.push(Source { page: at, group, seen: SimTime::ZERO });
         Ok(())
     }
 
     fn samples(&mut self, samples: &Samples) -> Result<(), String> {
-        let (id, values) = (samples.target, &samples.values.0);
+        let since_start = SimDuration::from(samples.t_s.0);
+        if since_start.rem(SimDuration::from_millis(1)) > SimDuration::ZERO {
+            return Err("`t_s` is not a whole number of milliseconds".to_owned());
+        }
+        let t = UnixMillis(self.start.0 + since_start.as_millis() as i64);
+        let visible_from = SimTime::from(samples.visible_from_s.0);
+        samples.values.0.iter().try_for_each(|(target, values)| self.row(*target, t, visible_from, &values.0))
+    }
+
+    fn row(&mut self, id: u32, t: UnixMillis, visible_from: SimTime, values: &[f64]) -> Result<(), String> {
         let target = self.targets.get_mut(id as usize);
         let target = target.ok_or_else(|| format!("there is no target {id} before this line"))?;
         let columns = self.kinds[target.page].columns.len();
         if values.len() != columns {
             return Err(format!("{} values, but page {} has {columns} series", values.len(), target.page));
         }
-        let since_start = SimDuration::from(samples.t_s.0);
-        if since_start.rem(SimDuration::from_millis(1)) > SimDuration::ZERO {
-            return Err("`t_s` is not a whole number of milliseconds".to_owned());
-        }
-        let visible_from = SimTime::from(samples.visible_from_s.0);
         if visible_from < target.seen {
             return Err(format!("`visible_from_s` is before that of target {id}'s row before"));
         }
         target.seen = visible_from;
-        let t = UnixMillis(self.start.0 + since_start.as_millis() as i64);
         if self.database.append(target.group, t, visible_from, values) {
             Ok(())
         } else {

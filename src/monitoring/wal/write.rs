@@ -1,6 +1,6 @@
 //! Writing the log while the run goes on.
 
-use super::line::{End, FORMAT, Line, Number, Page, Run, Samples, Target, Values};
+use super::line::{End, FORMAT, Line, Number, Page, Rows, Run, Samples, Target, Values};
 use super::{Header, Record};
 use crate::monitoring::labels::Labels;
 use crate::units::{DecimalSeconds, SimDuration, SimTime, UnixMillis};
@@ -14,14 +14,29 @@ pub struct Writer<W: Write> {
     start: UnixMillis,
     /// What targets were found to expose; few, because pods are alike.
     pages: Vec<Arc<[Labels]>>,
+    /// The samples of one scrape or rule, which are written together.
+    together: Together,
     written: io::Result<()>,
+}
+
+/// Rows with the same times.
+#[derive(Debug, Default)]
+struct Together {
+    t: UnixMillis,
+    visible_from: SimTime,
+    rows: Rows,
 }
 
 impl<W: Write> Writer<W> {
     /// Begins a log in `out`, which need not be buffered.
     pub fn new(out: W, header: &Header) -> Self {
-        let mut writer =
-            Writer { out: BufWriter::new(out), start: header.start, pages: Vec::new(), written: Ok(()) };
+        let mut writer = Writer {
+            out: BufWriter::new(out),
+            start: header.start,
+            pages: Vec::new(),
+            together: Together::default(),
+            written: Ok(()),
+        };
         writer.line(&Line::Run(Run {
             format: FORMAT,
             start_ms: header.start.0,
@@ -41,14 +56,11 @@ impl<W: Write> Writer<W> {
                 self.line(&Line::Target(Target { id: group.ordinal(), page, labels: target.clone() }));
             }
             Record::Samples { group, t, visible_from, values } => {
-                let since_start =
-                    SimDuration::from_millis(u64::try_from(t.0 - self.start.0).unwrap_or_default());
-                self.line(&Line::Samples(Samples {
-                    target: group.ordinal(),
-                    t_s: Number(since_start.into()),
-                    visible_from_s: Number((*visible_from).into()),
-                    values: Values(values.clone()),
-                }));
+                if (self.together.t, self.together.visible_from) != (*t, *visible_from) {
+                    self.write_together();
+                    (self.together.t, self.together.visible_from) = (*t, *visible_from);
+                }
+                self.together.rows.0.push((group.ordinal(), Values(values.clone())));
             }
         }
     }
@@ -58,9 +70,24 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// The first error of writing; after it, nothing more was written.
     pub fn finish(mut self, ended: SimTime) -> io::Result<W> {
+        self.write_together();
         self.line(&Line::End(End { t_s: Number(DecimalSeconds::from(ended)) }));
         self.written?;
         self.out.into_inner().map_err(io::IntoInnerError::into_error)
+    }
+
+    /// Writes the rows that were put together, and begins anew.
+    fn write_together(&mut self) {
+        let Together { t, visible_from, rows } = std::mem::take(&mut self.together);
+        if rows.0.is_empty() {
+            return;
+        }
+        let since_start = SimDuration::from_millis(u64::try_from(t.0 - self.start.0).unwrap_or_default());
+        self.line(&Line::Samples(Samples {
+            t_s: Number(since_start.into()),
+            visible_from_s: Number(visible_from.into()),
+            values: rows,
+        }));
     }
 
     /// The number of this page, which is written where it is new.

@@ -6,6 +6,7 @@ use crate::autoscaling::describe::DescribedEvent;
 use crate::autoscaling::hpa::{
     self, Fetched, HpaSpec, HpaStatus, ListedPod, Metric, PodState, Scale, prometheus_adapter,
 };
+use crate::autoscaling::instant_query::Answer;
 use crate::monitoring::promql::Query;
 use crate::random::Streams;
 use crate::serving::pod::Pod;
@@ -50,18 +51,32 @@ impl PlainHpa {
         PlainHpa { hpa: HpaLoop::new(Some(&setup.spec), setup.status.clone(), streams), setup }
     }
 
-    /// One sync, and how many queries it took.
-    fn sync(&mut self, sensor: &Sensor, fleet: &Fleet, scale: Scale, now: SimTime) -> (hpa::Decision, u64) {
+    /// One sync, how many queries it took, and how much later than usual they were answered.
+    fn sync(
+        &mut self,
+        sensor: &Sensor,
+        fleet: &Fleet,
+        scale: Scale,
+        now: SimTime,
+    ) -> (hpa::Decision, u64, SimDuration) {
         if let Some(decision) = self.hpa.plan(&self.setup.spec, scale, now) {
-            return (decision, 0);
+            return (decision, 0, SimDuration::ZERO);
         }
+        let mut delay = SimDuration::ZERO;
         let HpaSetup { spec, queries, .. } = &mut self.setup;
         let fetched: Vec<Fetched> = spec
             .metrics
             .iter()
             .zip(queries)
             .map(|(metric, query)| {
-                let answer = sensor.answer(query, now);
+                let answer = match sensor.metrics_api_error(now) {
+                    Some(error) => Answer::Error(error),
+                    None => {
+                        let asked = sensor.answer(query, now);
+                        delay += asked.delay;
+                        asked.answer
+                    }
+                };
                 match metric {
                     Metric::External(_) => prometheus_adapter::external(&answer),
                     Metric::Pods(_) => prometheus_adapter::pods(&answer, listed_pods(fleet, now)),
@@ -69,7 +84,7 @@ impl PlainHpa {
             })
             .collect();
         let queries = fetched.len() as u64;
-        (self.hpa.decide(&self.setup.spec, scale, now, &fetched), queries)
+        (self.hpa.decide(&self.setup.spec, scale, now + delay, &fetched), queries, delay)
     }
 }
 
@@ -95,14 +110,14 @@ impl World<'_> {
     pub(super) fn sync_plain_hpa(&mut self) {
         let scale = self.fleet.scale();
         let ControlLoops::Hpa(plain) = &mut self.control else { return };
-        let (decision, queries) = plain.sync(&self.sensor, &self.fleet, scale, self.now);
+        let (decision, queries, delay) = plain.sync(&self.sensor, &self.fleet, scale, self.now);
         let HpaSetup { spec, query_latency, .. } = &plain.setup;
-        self.queue.push(HpaLoop::next_sync(spec, self.now, *query_latency, queries), Event::HpaSync);
+        self.queue.push(HpaLoop::next_sync(spec, self.now + delay, *query_latency, queries), Event::HpaSync);
         let events = plain.hpa.observe(&plain.setup.spec, &decision, self.now);
         let queries = plain.setup.queries.iter().map(Query::text).collect();
         let detail = SyncDetail { queries, decision: &decision, hpa: plain.hpa.status(), events: &events };
         let sizes = (scale.spec, decision.desired_replicas);
         record_decision(self.recorder, self.now, Controller::HpaSync, sizes, &detail);
-        self.scale_to(decision.desired_replicas, Controller::HpaSync);
+        self.scale_after(delay, decision.desired_replicas, Controller::HpaSync);
     }
 }

@@ -4,10 +4,13 @@ use super::hpa_loop::HpaLoop;
 use super::{ControlLoops, phase, record_decision};
 use crate::autoscaling::describe::DescribedEvent;
 use crate::autoscaling::hpa::{self, HpaStatus, Scale};
-use crate::autoscaling::keda::{self, KedaOperator, PrometheusTrigger, QueryOutcome, TriggerReading};
+use crate::autoscaling::keda::{
+    self, CompositeReading, KedaOperator, PrometheusTrigger, QueryOutcome, Scaler, TriggerReading,
+};
 use crate::monitoring::promql::Query;
 use crate::random::Streams;
 use crate::simulation::event::Event;
+use crate::simulation::faults::Asked;
 use crate::simulation::record::Controller;
 use crate::simulation::telemetry::Sensor;
 use crate::simulation::world::World;
@@ -35,6 +38,7 @@ pub(in crate::simulation) struct Keda {
     first_poll: SimTime,
     /// By trigger.
     seen: Vec<Seen>,
+    seen_formula: SeenFormula,
 }
 
 /// What was seen of one trigger over the run.
@@ -78,6 +82,32 @@ impl Seen {
     }
 }
 
+/// What was seen of a formula over the run. KEDA only logs that it fails.
+#[derive(Clone, Debug, Default)]
+struct SeenFormula {
+    evaluations: u64,
+    failed: u64,
+    first_error: Option<String>,
+}
+
+impl SeenFormula {
+    fn note(&mut self, composite: Option<&CompositeReading>) {
+        let Some(composite) = composite else { return };
+        self.evaluations += 1;
+        if let Some(error) = &composite.error {
+            self.failed += 1;
+            self.first_error.get_or_insert_with(|| error.clone());
+        }
+    }
+
+    fn warning(&self) -> Option<String> {
+        let (SeenFormula { evaluations, failed, .. }, error) = (self, self.first_error.as_ref()?);
+        Some(format!(
+            "the formula failed at {failed} of {evaluations} evaluations, which leaves the HPA without a metric: {error}"
+        ))
+    }
+}
+
 /// A poll as decisions.jsonl shows it.
 #[derive(Serialize)]
 struct PollDetail<'a> {
@@ -100,6 +130,8 @@ impl Serialize for StatusOf<'_> {
 #[derive(Serialize)]
 struct SyncDetail<'a> {
     external_metrics: &'a [TriggerReading],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    composite: Option<&'a CompositeReading>,
     #[serde(flatten)]
     decision: &'a hpa::Decision,
     hpa: &'a HpaStatus,
@@ -110,8 +142,12 @@ struct SyncDetail<'a> {
 #[derive(Default)]
 struct Fetch {
     readings: Vec<TriggerReading>,
-    /// How many of them took a query.
+    /// What they come to, with `scalingModifiers`.
+    composite: Option<CompositeReading>,
+    /// How many queries it took, one after the other.
     queries: u64,
+    /// How much later than usual they came, together.
+    delay: SimDuration,
 }
 
 impl Keda {
@@ -121,21 +157,35 @@ impl Keda {
             first_poll: phase(streams, "keda/poll-phase", setup.polling_interval),
             hpa: HpaLoop::new(setup.operator.hpa(), setup.operator.hpa_status(), streams),
             seen: vec![Seen::default(); setup.queries.len()],
+            seen_formula: SeenFormula::default(),
             operator: setup.operator,
             queries: setup.queries,
             query_latency: setup.query_latency,
         }
     }
 
-    /// KEDA's scale loop: every trigger, then 0 <-> min.
-    fn poll(&mut self, sensor: &Sensor, workload: keda::Workload, now: SimTime) -> keda::PollDecision {
-        let ask = |query: &mut Option<Query>| Some(sensor.ask(query.as_mut()?, now));
-        let outcomes: Vec<Option<QueryOutcome>> = self.queries.iter_mut().map(ask).collect();
-        let decision = self.operator.poll(now, now, workload, &outcomes, self.hpa.status());
+    /// KEDA's scale loop: every trigger, then 0 <-> min; and how much later than usual the decision comes.
+    fn poll(
+        &mut self,
+        sensor: &Sensor,
+        workload: keda::Workload,
+        now: SimTime,
+    ) -> (keda::PollDecision, SimDuration) {
+        let ask = |(query, scaler): (&mut Option<Query>, &keda::Scaler)| {
+            Some(sensor.ask(query.as_mut()?, now, scaler.prometheus()?.timeout))
+        };
+        let asked = self.queries.iter_mut().zip(self.operator.scalers()).map(ask);
+        let asked: Vec<Option<Asked<QueryOutcome>>> = asked.collect();
+        // All triggers are asked at once.
+        let delay = asked.iter().flatten().map(|asked| asked.delay).max().unwrap_or_default();
+        let outcomes: Vec<Option<QueryOutcome>> =
+            asked.into_iter().map(|asked| asked.map(|asked| asked.answer)).collect();
+        let decision = self.operator.poll(now, now + delay, workload, &outcomes, self.hpa.status());
         for ((seen, outcome), reading) in self.seen.iter_mut().zip(&outcomes).zip(&decision.triggers) {
             outcome.iter().for_each(|outcome| seen.note(outcome, reading));
         }
-        decision
+        self.seen_formula.note(decision.composite.as_ref());
+        (decision, delay)
     }
 
     /// The HPA's reconcile: a fresh query for each metric, unless the size alone decides. `None` without an HPA.
@@ -149,20 +199,33 @@ impl Keda {
         if let Some(decision) = self.hpa.plan(self.operator.hpa()?, scale, now) {
             return Some((decision, Fetch::default()));
         }
-        let fetch = self.fetch(sensor, workload, now);
-        let reported =
-            |reading: &TriggerReading| hpa::Fetched::External(reading.reported().map(|milli| vec![milli]));
-        let values: Vec<hpa::Fetched> = fetch.readings.iter().map(reported).collect();
-        let decision = self.hpa.decide(self.operator.hpa()?, scale, now, &values);
+        if let Some(error) = sensor.metrics_api_error(now) {
+            let hpa = self.operator.hpa()?;
+            let values = vec![hpa::Fetched::External(Err(error)); hpa.metrics.len()];
+            return Some((self.hpa.decide(hpa, scale, now, &values), Fetch::default()));
+        }
+        let mut fetch = self.fetch(sensor, workload, now);
+        let (values, composite) = self.operator.answer(&fetch.readings);
+        if composite.is_some() {
+            // The triggers of a formula are queried at the same time.
+            fetch.queries = fetch.queries.min(1);
+        }
+        let values: Vec<hpa::Fetched> = values.into_iter().map(hpa::Fetched::External).collect();
+        self.seen_formula.note(composite.as_ref());
+        fetch.composite = composite;
+        let decision = self.hpa.decide(self.operator.hpa()?, scale, now + fetch.delay, &values);
         Some((decision, fetch))
     }
 
-    /// What KEDA answers the HPA, metric by metric.
+    /// What KEDA reads for the HPA, trigger by trigger.
     fn fetch(&mut self, sensor: &Sensor, workload: keda::Workload, now: SimTime) -> Fetch {
         let mut fetch = Fetch::default();
         for (metric, query) in self.queries.iter_mut().enumerate() {
             let query = query.as_mut().filter(|_| self.operator.wants_query(metric));
-            let outcome = query.map(|query| sensor.ask(query, now));
+            let trigger = self.operator.scalers()[metric].prometheus();
+            let asked = query.zip(trigger).map(|(query, trigger)| sensor.ask(query, now, trigger.timeout));
+            fetch.delay += asked.as_ref().map(|asked| asked.delay).unwrap_or_default();
+            let outcome = asked.map(|asked| asked.answer);
             let reading = self.operator.external_metric(metric, now, workload, outcome.as_ref());
             if let Some(outcome) = outcome {
                 fetch.queries += 1;
@@ -181,9 +244,10 @@ impl Keda {
     /// What a careful colleague would say about the triggers.
     pub(super) fn warnings(&self) -> impl Iterator<Item = String> {
         let scalers = self.seen.iter().zip(self.operator.scalers()).enumerate();
-        scalers.filter_map(|(index, (seen, scaler))| {
+        let of_trigger = |(index, (seen, scaler)): (usize, (&Seen, &Scaler))| {
             seen.warning(scaler.prometheus()?, self.operator.metric_name(index))
-        })
+        };
+        scalers.filter_map(of_trigger).chain(self.seen_formula.warning())
     }
 }
 
@@ -208,7 +272,7 @@ impl World<'_> {
     pub(in crate::simulation) fn keda_poll(&mut self) {
         let workload = self.fleet.workload();
         let ControlLoops::Keda(keda) = &mut self.control else { return };
-        let decision = keda.poll(&self.sensor, workload, self.now);
+        let (decision, delay) = keda.poll(&self.sensor, workload, self.now);
         if let Some(due) = keda.operator.poll_due() {
             self.queue.push(due, Event::KedaPoll);
         }
@@ -218,7 +282,7 @@ impl World<'_> {
         let detail = PollDetail { queries, decision: &decision, scaled_object: StatusOf(&keda.operator) };
         let sizes = (workload.replicas, replicas);
         record_decision(self.recorder, self.now, Controller::KedaPoll, sizes, &detail);
-        self.scale_to(replicas, Controller::KedaPoll);
+        self.scale_after(delay, replicas, Controller::KedaPoll);
     }
 
     /// The HPA that KEDA made syncs.
@@ -226,19 +290,20 @@ impl World<'_> {
         let (workload, scale) = (self.fleet.workload(), self.fleet.scale());
         let ControlLoops::Keda(keda) = &mut self.control else { return };
         let Some((decision, fetch)) = keda.sync(&self.sensor, workload, scale, self.now) else { return };
-        if let Some(due) = keda.next_sync(self.now, fetch.queries) {
+        if let Some(due) = keda.next_sync(self.now + fetch.delay, fetch.queries) {
             self.queue.push(due, Event::HpaSync);
         }
         let hpa = keda.operator.hpa();
         let events = hpa.map(|hpa| keda.hpa.observe(hpa, &decision, self.now)).unwrap_or_default();
         let detail = SyncDetail {
             external_metrics: &fetch.readings,
+            composite: fetch.composite.as_ref(),
             decision: &decision,
             hpa: keda.hpa.status(),
             events: &events,
         };
         let sizes = (scale.spec, decision.desired_replicas);
         record_decision(self.recorder, self.now, Controller::HpaSync, sizes, &detail);
-        self.scale_to(decision.desired_replicas, Controller::HpaSync);
+        self.scale_after(fetch.delay, decision.desired_replicas, Controller::HpaSync);
     }
 }

@@ -50,17 +50,20 @@ impl Wva {
         self.optimizer.exported()
     }
 
-    fn run(&mut self, sensor: &Sensor, fleet: &Fleet, now: SimTime) -> Decision {
-        let [kv_cache_usage, queue_length] =
-            self.setup.queries.each_mut().map(|query| sensor.answer(query, now));
-        self.optimizer.optimize(&Observed {
+    /// One run, and how much later than usual its queries were answered.
+    fn run(&mut self, sensor: &Sensor, fleet: &Fleet, now: SimTime) -> (Decision, SimDuration) {
+        let asked = self.setup.queries.each_mut().map(|query| sensor.answer(query, now));
+        let delay = asked.iter().fold(SimDuration::ZERO, |sum, asked| sum + asked.delay);
+        let [kv_cache_usage, queue_length] = asked.map(|asked| asked.answer);
+        let decision = self.optimizer.optimize(&Observed {
             kv_cache_usage,
             queue_length,
             pods: fleet.live().map(|slot| slot.pod.name.clone()).collect(),
             spec_replicas: fleet.deployment.spec_replicas(),
             status_replicas: fleet.deployment.status_replicas(),
             ready_replicas: fleet.deployment.ready_replicas(),
-        })
+        });
+        (decision, delay)
     }
 }
 
@@ -75,8 +78,8 @@ impl World<'_> {
     /// The WVA looks, and sets its gauge.
     pub(in crate::simulation) fn wva_optimize(&mut self) {
         let Some(wva) = &mut self.wva else { return };
-        let decision = wva.run(&self.sensor, &self.fleet, self.now);
-        let took = wva.setup.query_latency + wva.setup.query_latency;
+        let (decision, delay) = wva.run(&self.sensor, &self.fleet, self.now);
+        let took = wva.setup.query_latency + wva.setup.query_latency + delay;
         self.queue.push(self.now + took + OPTIMIZATION_INTERVAL, Event::WvaOptimize);
         let replicas = self.fleet.deployment.spec_replicas();
         let queries = wva.setup.queries.each_ref().map(Query::text);

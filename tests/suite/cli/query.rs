@@ -209,7 +209,7 @@ fn a_log_that_was_cut_or_edited_is_refused_at_its_line() {
         (log[..half].to_owned(), cut, ""),
         (lines[..lines.len() - 1].join("\n"), lines.len() - 1, "cut short"),
         (
-            edited(samples, "{\"samples\":{\"target\":0,\"t_s\":1,\"visible_from_s\":1,\"values\":[]}}"),
+            edited(samples, "{\"samples\":{\"t_s\":1,\"visible_from_s\":1,\"values\":{\"0\":[]}}}"),
             samples,
             "0 values",
         ),

@@ -5,6 +5,7 @@
 
 mod aibrix_timelines;
 mod cron;
+mod formula;
 mod hpa_timelines;
 mod keda_executor;
 mod keda_fallback;
@@ -100,6 +101,7 @@ fn some_recording_is_present() {
         "cron/next.jsonl",
         "knative/kpa_timelines.jsonl",
         "knative/kpa_windows.jsonl",
+        "formula/formula.jsonl",
     ];
     let any = kinds.iter().any(|kind| lines(kind).is_some()) || root().join("promql/queries").is_dir();
     assert!(any, "no recordings below {}", root().display());

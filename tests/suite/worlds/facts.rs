@@ -6,7 +6,9 @@
 
 mod control;
 mod exporters;
+mod faults;
 mod fleet;
+mod formula;
 mod requests;
 mod rules;
 mod sensor;

@@ -84,6 +84,10 @@ struct Sensor {
     discovery: &'static str,
     discovery_s: u64,
     latency_ms: u64,
+    /// Rules are evaluated so often.
+    rules_s: u64,
+    /// What goes wrong, from when and for how long.
+    faults: Vec<(&'static str, u64, u64)>,
 }
 
 #[derive(Clone, Debug)]
@@ -124,8 +128,22 @@ struct Keda {
     kubernetes: &'static str,
 }
 
-const QUERIES: [&str; 10] = [
+const FAULTS: [&str; 7] = [
+    "kind = 'prometheus_down'",
+    "kind = 'prometheus_slow', latency = 2",
+    "kind = 'prometheus_slow', latency = 5",
+    "kind = 'scrape_failing', times_out = true",
+    "kind = 'series_vanish', series = '{__name__=~\"vllm:num_.*|DCGM.*\"}'",
+    "kind = 'target_frozen', target = '{namespace=~\".+\"}'",
+    "kind = 'metrics_adapter_down'",
+];
+
+const QUERIES: [&str; 14] = [
     "sum(scrape_samples_scraped) / 100",
+    "max(queue:smoothed)",
+    "sum(llm_d_epp_inflight_tokens) / 100",
+    "sum(DCGM_FI_DEV_GPU_UTIL) / 50",
+    "sum(rate(vllm:num_incoming_requests_total[1m]))",
     "sum(vllm:num_requests_waiting)",
     "sum(vllm:num_requests_running) + sum(vllm:num_requests_waiting)",
     "sum(rate(vllm:generation_tokens_total[1m]))",
@@ -217,17 +235,22 @@ fn plant() -> impl Strategy<Value = Plant> {
 }
 
 fn sensor() -> impl Strategy<Value = Sensor> {
+    let fault = (select(FAULTS.to_vec()), 0u64..40, 1u64..120);
     (
         select(vec![100u64, 1000, 5000, 15_000, 30_000]),
         any::<bool>(),
         1u64..6,
         prop_oneof![Just(0), 1u64..2000],
+        1u64..31,
+        prop_oneof![Just(Vec::new()), prop::collection::vec(fault, 1..4)],
     )
-        .prop_map(|(scrape_ms, pods, discovery_s, latency_ms)| Sensor {
+        .prop_map(|(scrape_ms, pods, discovery_s, latency_ms, rules_s, faults)| Sensor {
             scrape_ms,
             discovery: if pods { "pod" } else { "endpoints" },
             discovery_s,
             latency_ms,
+            rules_s,
+            faults,
         })
 }
 
@@ -465,6 +488,7 @@ impl Small {
             gpus_per_pod: self.plant.model.1,
             initial_replicas,
             replicas_max,
+            writes_late: self.sensor.faults.iter().any(|(fault, ..)| fault.contains("prometheus_slow")),
             endpoint_delay: ms(self.plant.endpoint_ms),
             caps: self.sources.iter().map(|source| source.cap.map(|(n, _)| n)).collect(),
             timeouts: self.classes.iter().map(|class| class.timeout_ms.map(ms)).collect(),
@@ -538,9 +562,16 @@ impl Engine {
 
 impl Sensor {
     fn write(&self, text: &mut String) -> std::fmt::Result {
-        let Sensor { scrape_ms, discovery, discovery_s, latency_ms } = self;
+        let Sensor { scrape_ms, discovery, discovery_s, latency_ms, rules_s, faults } = self;
         writeln!(text, "[monitoring]\nscrape_interval = '{scrape_ms}ms'\ndiscovery = '{discovery}'")?;
-        writeln!(text, "discovery_interval = {discovery_s}\nquery_latency = '{latency_ms}ms'")
+        writeln!(text, "discovery_interval = {discovery_s}\nquery_latency = '{latency_ms}ms'")?;
+        let faults = faults
+            .iter()
+            .map(|(fault, from, takes)| format!("{{ {fault}, from = {from}, to = {} }}", from + takes));
+        writeln!(text, "fault = [{}]", faults.collect::<Vec<_>>().join(", "))?;
+        writeln!(text, "[[monitoring.rule_group]]\nname = 'queue'\ninterval = {rules_s}\nrules = [")?;
+        writeln!(text, "{{ record = 'queue:raw', expr = 'sum by (pod) (vllm:num_requests_waiting)' }},")?;
+        writeln!(text, "{{ record = 'queue:smoothed', expr = 'avg_over_time(queue:raw[45s]) > 0.5' }},\n]")
     }
 }
 

@@ -107,6 +107,7 @@ const ROWS: &[Row] = &[
     ("kv-cache-avg", "", GrowsTo(2), "0.32 calls it `vllm:kv_cache_usage_perc`"),
     ("kv-cache-avg-80", "", StaysAtOne, ""),
     ("kv-cache-sum", "", Grows, ""),
+    ("pending-discount", "", Grows, ""),
     ("plain-hpa-pods", "", Grows, ""),
     ("pool-saturation", "", Grows, ""),
     ("queue-avg", "", Grows, ""),
@@ -118,6 +119,7 @@ const ROWS: &[Row] = &[
     ("request-rate", "policy.scaled_object.triggers.0.metadata.threshold=1", Grows, ""),
     ("running-per-replica", "", GrowsToTheMaximum, ""),
     ("scheduled-bounds", "", IsThereBefore(3), ""),
+    ("slo-saturation", "", Grows, ""),
     ("token-backlog", "", Grows, ""),
     // Likewise of 26 tokens a second.
     ("token-throughput", "", StaysAtOne, ""),

@@ -1,4 +1,4 @@
-//! Functions of one value. Logarithms and powers come from `libm`, so every machine gives the same bits; Go's own differ in
+//! Functions of one value. What is not arithmetic comes from `libm`, so every machine gives the same bits; Go's own differ in
 //! the last bit here and there.
 
 pub(in super::super) fn abs(x: f64, _: &[f64]) -> Option<f64> {
@@ -25,12 +25,20 @@ pub(in super::super) fn exp(x: f64, _: &[f64]) -> Option<f64> {
     Some(libm::exp(x))
 }
 
+/// `log2(v)`, as Go takes it apart (math/log10.go): the digits decide whether a comparison holds.
 pub(in super::super) fn log2(x: f64, _: &[f64]) -> Option<f64> {
-    Some(libm::log2(x))
+    let (fraction, exponent) = libm::frexp(x);
+    let exponent = f64::from(exponent);
+    // So powers of two are exact.
+    if fraction == 0.5 {
+        return Some(exponent - 1.0);
+    }
+    Some(libm::log(fraction) * std::f64::consts::LOG2_E + exponent)
 }
 
+/// `log10(v)`, as Go has it: 2.9999999999999996 of 1000.
 pub(in super::super) fn log10(x: f64, _: &[f64]) -> Option<f64> {
-    Some(libm::log10(x))
+    log2(x, &[]).map(|log2| log2 * std::f64::consts::LOG10_2)
 }
 
 pub(in super::super) fn sgn(x: f64, _: &[f64]) -> Option<f64> {

@@ -43,18 +43,20 @@ impl Spacing {
 /// `extrapolatedRate`). `known` is the spacing of the series before in the same range, and becomes this one's.
 #[inline]
 pub(super) fn extrapolated(
-    mut samples: impl Iterator<Item = Point>,
+    mut samples: impl Iterator<Item = Point> + Clone,
     (is_counter, is_rate): (bool, bool),
     bounds: (i64, i64),
     rules: &Semantics,
     known: &mut Option<Spacing>,
 ) -> Option<f64> {
     let first = samples.next()?;
-    let (mut last, mut distances, mut lost) = (first, 0_u32, 0.0);
-    for point in samples {
+    let (mut last, mut distances, mut resets) = (first, 0_u32, 0_u32);
+    let mut lost = 0.0;
+    for point in samples.clone() {
         // What a counter had before a reset was counted too. A NaN compares false, so it is no reset.
         if point.value < last.value {
-            lost += last.value;
+            lost = last.value;
+            resets += 1;
         }
         last = point;
         distances += 1;
@@ -67,8 +69,19 @@ pub(super) fn extrapolated(
         _ => known.insert(Spacing::new(first.t, last.t, distances, bounds)),
     };
     let mut change = last.value - first.value;
-    if is_counter {
-        change += lost;
+    match resets {
+        1 if is_counter => change += lost,
+        2.. if is_counter => {
+            // Large terms that cancel leave what their order decides: Prometheus', one after the other.
+            let mut before = first.value;
+            for Point { value, .. } in samples {
+                if value < before {
+                    change += before;
+                }
+                before = value;
+            }
+        }
+        _ => {}
     }
     let mut to_start = spacing.to_start;
     let zero_point =
@@ -160,6 +173,9 @@ mod tests {
     fn resets_add_what_was_lost() {
         let points = [(0, 10.0), (10, 14.0), (20, 1.0), (30, 3.0)];
         close(over(&points, 30, Release::V3_5, Reducer::Increase), 7.0);
+        let twice = [(0, 10.0), (10, 1.0), (20, 4.0), (30, 3.0)];
+        close(over(&twice, 30, Release::V3_5, Reducer::Increase), 7.0);
+        close(over(&twice, 30, Release::V3_5, Reducer::Delta), -7.0);
         close(look(&points, irate), 0.2);
         close(look(&points[..3], irate), 0.1);
         close(look(&points[..3], idelta), -13.0);

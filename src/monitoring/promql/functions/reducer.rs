@@ -27,7 +27,7 @@ impl Reducer {
     #[inline]
     pub(in super::super) fn reduce(
         self,
-        samples: impl Iterator<Item = Point>,
+        samples: impl Iterator<Item = Point> + Clone,
         (start, end): (i64, i64),
         rules: &Semantics,
         spacing: &mut Option<Spacing>,

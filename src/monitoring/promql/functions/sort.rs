@@ -56,7 +56,7 @@ impl Sort {
 }
 
 /// The samples from the best to the worst; NaN is worst, equal ones stay in order.
-pub(in super::super) fn ranked(mut samples: Vec<Sample>, descending: bool) -> Vec<Sample> {
+fn ranked(mut samples: Vec<Sample>, descending: bool) -> Vec<Sample> {
     samples.sort_by(|a, b| {
         let by_value = a.value.partial_cmp(&b.value).unwrap_or(Ordering::Equal);
         let by_value = if descending { by_value.reverse() } else { by_value };
