@@ -94,6 +94,6 @@ fn nothing_called(kind: Kind, reference: &str) -> Problem {
         Some(near) => problem.help(format!("did you mean the shipped {noun} `{near}`?")),
         // All names of a short list; a long one would hide the message.
         None if names.len() <= 12 => problem.help(format!("shipped: {}", names.join(", "))),
-        None => problem,
+        None => problem.help(format!("{} lists those that ship", kind.page())),
     }
 }

@@ -24,12 +24,41 @@ macro_rules! embed {
 }
 
 const POLICIES: &[Shipped] = embed!("policies":
+    "aibrix-apa",
+    "aibrix-kpa",
+    "batch-occupancy",
     "concurrency",
+    "e2e-p95-and-queue",
+    "gateway-queue-and-running",
+    "gpu-utilization",
+    "keepalive-scale-to-zero",
+    "knative-kpa",
+    "kserve-running-raw",
+    "kthena-decode",
+    "kthena-prefill",
+    "kv-cache-avg",
+    "kv-cache-avg-80",
     "kv-cache-sum",
+    "pending-discount",
+    "plain-hpa-pods",
+    "pool-saturation",
+    "queue-avg",
+    "queue-raw",
     "queue-threshold-2",
     "queue-with-behavior",
+    "request-rate",
+    "running-per-replica",
+    "scheduled-bounds",
+    "slo-saturation",
+    "token-backlog",
     "token-throughput",
+    "tpot-p95",
+    "ttft-mean",
     "ttft-p95",
+    "ttft-p99-average",
+    "weighted-queue",
+    "wva",
+    "wva-keda",
 );
 
 const EXPERIMENTS: &[Shipped] = embed!("experiments": "default", "thresholds");
@@ -111,6 +140,15 @@ impl Kind {
             Kind::Policy => "policies",
             Kind::Experiment => "experiments",
             Kind::Model => "models",
+        }
+    }
+
+    /// The page of the reference that lists what ships.
+    pub fn page(self) -> &'static str {
+        match self {
+            Kind::Policy => "docs/policy.md",
+            Kind::Experiment => "docs/experiment.md",
+            Kind::Model => "docs/models.md",
         }
     }
 

@@ -59,6 +59,9 @@ fn every_shipped_policy_can_be_applied_and_reads_back() {
         assert_eq!(original.name, name, "the name in the file is the name of the file");
         assert!(!original.summary.is_empty(), "{name} says what it does");
         assert!(source.text().starts_with('#'), "{name} says where it comes from");
+        if original.scaled_object().is_none() {
+            continue;
+        }
         let yaml = original.to_yaml(&[]).unwrap_or_else(|error| panic!("{error}"));
         assert!(!yaml.contains('$'), "{name} has variables left:\n{yaml}");
         let again = applied(&yaml);
@@ -86,7 +89,7 @@ fn the_seeds_policy_is_exported_as_the_tutorial_has_it() {
       namespace: keda
       annotations:
         dryscale.dev/name: 'queue-threshold-2'
-        dryscale.dev/summary: 'Two waiting requests per replica.'
+        dryscale.dev/summary: 'Two waiting requests per replica: blind to the load that a fleet keeps up with.'
     spec:
       scaleTargetRef:
         apiVersion: apps/v1

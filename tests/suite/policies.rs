@@ -228,9 +228,11 @@ fn a_file_wins_over_a_shipped_policy_of_that_name() {
 
 #[test]
 fn unknown_names_offer_the_nearest() {
-    for (name, help) in
-        [("queue-treshold-2", "queue-threshold-2"), ("./concurency.toml", "concurrency"), ("zzz", "ttft-p95")]
-    {
+    for (name, help) in [
+        ("queue-treshold-2", "queue-threshold-2"),
+        ("./concurency.toml", "concurrency"),
+        ("zzz", "docs/policy.md"),
+    ] {
         let error = scenario(name, &[]).expect_err(name).to_string();
         assert!(error.contains(help) && error.contains("--policy:1:1"), "{name}:\n{error}");
     }
@@ -259,9 +261,9 @@ fn a_query_at_fault_is_shown_where_the_user_wrote_it() {
     let toml = Policy::read(&toml, &Target::default()).expect("it is valid");
     insta::assert_snapshot!(fault(&toml, "llama-32-3b-predictor.*"), @r#"
     error: no series can match
-      --> policies/queue-threshold-2.toml:16:70
+      --> policies/queue-threshold-2.toml:19:70
        |
-    16 | query = 'sum(vllm:num_requests_waiting{namespace="$namespace", pod=~"$deployment.*"})'
+    19 | query = 'sum(vllm:num_requests_waiting{namespace="$namespace", pod=~"$deployment.*"})'
        |                                                                      ^^^^^^^^^^^^^
     "#);
     insta::assert_snapshot!(fault(&policy(SEED, "seed.yaml"), "namespace=\"keda\""), @r#"

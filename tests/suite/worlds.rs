@@ -3,6 +3,7 @@
 mod facts;
 mod invariants;
 mod random;
+mod shipped_policies;
 
 use dryscale::monitoring::{Keep, wal};
 use dryscale::random::Streams;
