@@ -1,6 +1,6 @@
 //! AIBrix's comparison of HPA, KPA and APA, of which only ranks are published.
 
-use super::table::{Spread, heading, row};
+use super::table::{Spread, heading, row, short};
 use super::world::{Run, Variant};
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -73,7 +73,15 @@ fn lines(experiment: &str, slower: f64) -> Result<String> {
         let mut sorted: Vec<(&str, f64)> =
             means.iter().map(|(name, means)| (*name, means[measure])).collect();
         sorted.sort_by(|a, b| b.1.total_cmp(&a.1));
-        sorted.into_iter().map(|(name, _)| name).collect::<Vec<_>>().join(" > ")
+        let mut text = String::new();
+        let mut before = None;
+        for (name, mean) in sorted {
+            // What prints as the same number is no rank.
+            text += before.map_or("", |before| if before == short(mean) { " = " } else { " > " });
+            text += name;
+            before = Some(short(mean));
+        }
+        text
     };
     text += &row([world, "ranks".to_owned(), ranks(0), ranks(1), ranks(2), ranks(3), ranks(4)]);
     Ok(text)

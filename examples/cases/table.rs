@@ -2,30 +2,38 @@
 
 use std::fmt;
 
-/// What the seeds gave: their mean, and the least and the most where they differ.
-pub(crate) struct Spread(Vec<f64>);
+/// What the seeds gave: the mean of those that have a number, and the least and the most where they differ.
+pub(crate) struct Spread {
+    values: Vec<f64>,
+    seeds: usize,
+}
 
 impl Spread {
-    /// One value a seed; those that are no number are left out.
+    /// One value a seed; NaN where there is none.
     pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Spread {
-        Spread(values.into_iter().filter(|value| value.is_finite()).collect())
+        let all: Vec<f64> = values.into_iter().collect();
+        Spread { seeds: all.len(), values: all.into_iter().filter(|value| value.is_finite()).collect() }
     }
 
     /// The mean; NaN without a value.
     pub(crate) fn mean(&self) -> f64 {
-        self.0.iter().sum::<f64>() / self.0.len() as f64
+        self.values.iter().sum::<f64>() / self.values.len() as f64
     }
 }
 
 impl fmt::Display for Spread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let least = self.0.iter().copied().min_by(f64::total_cmp).map(short);
-        let most = self.0.iter().copied().max_by(f64::total_cmp).map(short);
+        let least = self.values.iter().copied().min_by(f64::total_cmp).map(short);
+        let most = self.values.iter().copied().max_by(f64::total_cmp).map(short);
         match (least, most) {
-            (Some(least), Some(most)) if least == most => f.write_str(&least),
-            (Some(least), Some(most)) => write!(f, "{} ({least} to {most})", short(self.mean())),
-            _ => f.write_str("never"),
+            (Some(least), Some(most)) if least == most => f.write_str(&least)?,
+            (Some(least), Some(most)) => write!(f, "{} ({least} to {most})", short(self.mean()))?,
+            _ => return f.write_str("never"),
         }
+        if self.values.len() < self.seeds {
+            write!(f, " in {} of {}", self.values.len(), self.seeds)?;
+        }
+        Ok(())
     }
 }
 

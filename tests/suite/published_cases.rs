@@ -45,8 +45,8 @@ fn average(target: f64) -> MetricTarget {
 fn sums_over_a_threshold_ask_for_what_the_guides_say() {
     // Source, value, threshold, replicas, proposal.
     let cases = [
-        ("ai-on-openshift: 5 requests wait", 5.0, 2.0, 1, 3),
-        ("ai-on-openshift: 10 wait", 10.0, 2.0, 5, 5),
+        ("5 requests wait", 5.0, 2.0, 1, 3),
+        ("10 requests wait", 10.0, 2.0, 5, 5),
         ("KServe: sum of running", 6.0, 2.0, 1, 3),
         ("KServe with OpenTelemetry", 12.0, 4.0, 1, 3),
         ("llm-d: a backlog of 26.9 s", 26.9, 1.5, 1, 18),
