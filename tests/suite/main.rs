@@ -10,6 +10,7 @@ mod models;
 mod oracle;
 mod policies;
 mod promql_scripts;
+mod published_cases;
 mod readme;
 mod recording_rules;
 mod report;

@@ -81,7 +81,7 @@ pub(crate) fn absent(kind: &str) {
 }
 
 /// One line straight to the stdout handle: the test harness does not capture it.
-fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{line}").expect("stdout takes a line");
 }
