@@ -9,11 +9,12 @@ use super::world::Scenario;
 use crate::autoscaling::keda::{
     Annotations, KedaOperator, ObjectNames, PrometheusTrigger, ScaledObjectSpec, Scaler, validate,
 };
-use crate::monitoring::promql::{Query, QueryOptions};
+use crate::monitoring::promql::{Query, QueryOptions, Read};
 use crate::monitoring::series::Retention;
 use crate::monitoring::vllm_metrics::{MetricsRelease, Schema};
 use crate::problem::Problem;
 use crate::serving::engine::{EngineTiming, Stats};
+use crate::serving::gateway::WhenNoneReady;
 use crate::simulation::{
     Autoscaling, EngineSetup, KedaSetup, MonitoringSetup, RequestPath, ServingSetup, Setup, Target,
 };
@@ -45,6 +46,7 @@ impl Scenario {
         let faults = self.faults(&targets, &mut warnings)?;
         let of_rules = rules.iter().flat_map(|group| group.rules.iter().map(|rule| &rule.query));
         let queries: Vec<&Query> = autoscaling.queries().into_iter().chain(of_rules).collect();
+        warnings.extend(self.flow_control_warning(&queries));
         let (retention, exporters) = (retention(&queries), targets.read_by(&queries));
         let step_time = self.model.step_time(&self.engine);
         let path = &self.model.request_path;
@@ -133,6 +135,25 @@ impl Scenario {
         let publisher = &self.model.architecture.publisher;
         let name = publisher.rsplit('/').next().unwrap_or(publisher);
         format!("{name} on {times}{}", self.model.gpu.name)
+    }
+
+    /// What a careful colleague would say about reading a queue that nobody stands in.
+    fn flow_control_warning(&self, queries: &[&Query]) -> Option<String> {
+        let reads_queue = |query: &&Query| {
+            let mut metrics = query.reads().iter().filter_map(Read::metric);
+            metrics.any(|metric| metric.ends_with("_flow_control_queue_size"))
+        };
+        let when = match (self.serving.gateway.flow_control, self.serving.gateway.when_none_ready) {
+            (Some(_), _) => return None,
+            (None, WhenNoneReady::Hold) => "only while no pod is ready",
+            (None, WhenNoneReady::Refuse) => "at no time",
+        };
+        queries.iter().any(reads_queue).then(|| {
+            format!(
+                "a query reads the queue of llm-d's flow control, and the gateway here holds requests {when}: \
+                 set serving.gateway.flow_control where yours has it"
+            )
+        })
     }
 
     /// What a careful colleague would say about scaling to zero.

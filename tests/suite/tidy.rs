@@ -28,7 +28,16 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     (
         "monitoring",
-        &["units", "problem", "nearest", "histogram", "random", "serving::engine", "serving::ingress_stats"],
+        &[
+            "units",
+            "problem",
+            "nearest",
+            "histogram",
+            "random",
+            "serving::engine",
+            "serving::flow_control",
+            "serving::ingress_stats",
+        ],
     ),
     ("autoscaling", LEAVES),
     ("manifests", &["units", "problem", "autoscaling", "monitoring::rules"]),
