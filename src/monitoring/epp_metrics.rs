@@ -11,6 +11,7 @@
 use super::exposition::Page;
 use super::labels::Labels;
 use super::promql::Release;
+use crate::serving::flow_control::{FlowControlSpec, PodLoad};
 use crate::serving::ingress_stats::IngressStats;
 
 /// How every name begins.
@@ -22,21 +23,6 @@ const FAIRNESS_ID: &str = "default-flow";
 const PRIORITY: &str = "0";
 /// The name of the producer of in-flight load where its configuration gives none.
 const PRODUCER: &str = "inflight-load-producer";
-
-/// The thresholds of the utilization detector (`queueDepthThreshold`, `kvCacheUtilThreshold`).
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct SaturationThresholds {
-    /// Waiting requests of one pod; above 0, 5 by default.
-    pub queue_depth: u32,
-    /// Share of a pod's KV cache; above 0, at most 1, 0.8 by default.
-    pub kv_cache_util: f64,
-}
-
-impl Default for SaturationThresholds {
-    fn default() -> Self {
-        SaturationThresholds { queue_depth: 5, kv_cache_util: 0.8 }
-    }
-}
 
 /// A pod of the pool, as the EPP sees it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -74,7 +60,7 @@ pub struct EppMetrics {
     namespace: String,
     deployment: String,
     model_name: String,
-    thresholds: SaturationThresholds,
+    thresholds: FlowControlSpec,
     reader: Release,
     /// The pool's means while it had a pod last: without one nothing refreshes them.
     means: Option<Means>,
@@ -93,26 +79,13 @@ struct Spread {
     std_dev: f64,
 }
 
-/// The saturation of a pool (`Detector.Saturation`): the mean over its pods of their scarcer resource, waiting requests over
-/// their threshold or KV cache over its own. 1 is where flow control holds requests back; an empty pool is at 1.
-pub fn pool_saturation(endpoints: &[Endpoint<'_>], thresholds: SaturationThresholds) -> f64 {
-    if endpoints.is_empty() {
-        return 1.0;
-    }
-    let score = |endpoint: &Endpoint<'_>| {
-        let queue = f64::from(endpoint.waiting) / f64::from(thresholds.queue_depth);
-        queue.max(endpoint.kv_cache_usage / thresholds.kv_cache_util)
-    };
-    endpoints.iter().map(score).sum::<f64>() / endpoints.len() as f64
-}
-
 impl EppMetrics {
-    /// The EPP of the pool of this Deployment; `reader` is the Prometheus that scrapes it.
+    /// The EPP of the pool of this Deployment, whose detector has these thresholds; `reader` is the Prometheus that scrapes it.
     pub fn new(
         namespace: &str,
         deployment: &str,
         model_name: &str,
-        thresholds: SaturationThresholds,
+        thresholds: FlowControlSpec,
         reader: Release,
     ) -> Self {
         EppMetrics {
@@ -222,7 +195,11 @@ impl EppMetrics {
     }
 
     fn flow_control(&self, page: &mut Page, view: View<'_>) {
-        let saturation = pool_saturation(view.endpoints, self.thresholds);
+        let load = |endpoint: &Endpoint<'_>| PodLoad {
+            waiting: endpoint.waiting,
+            kv_cache_usage: endpoint.kv_cache_usage,
+        };
+        let saturation = self.thresholds.saturation(view.endpoints.iter().map(load));
         // Pods that prefill and decode are the pool of both stages; an empty stage has no series.
         let stages =
             if view.endpoints.is_empty() { &["effective"][..] } else { &["prefill", "decode", "effective"] };
@@ -290,7 +267,7 @@ mod tests {
     use crate::units::{SimDuration, Tokens};
 
     fn epp() -> EppMetrics {
-        EppMetrics::new("llm", "llama", "m", SaturationThresholds::default(), Release::V3_5)
+        EppMetrics::new("llm", "llama", "m", FlowControlSpec::default(), Release::V3_5)
     }
 
     fn endpoint(name: &str, ordinal: u32, waiting: u32, kv_cache_usage: f64) -> Endpoint<'_> {
@@ -305,15 +282,6 @@ mod tests {
             pairs.map(|(_, value)| value.to_owned()).collect::<Vec<_>>().join(" ")
         };
         named.map(|(labels, value)| (telling(labels), *value)).collect()
-    }
-
-    #[test]
-    fn saturation_is_the_mean_of_each_pods_scarcer_resource() {
-        let saturation =
-            |endpoints: &[Endpoint<'_>]| pool_saturation(endpoints, SaturationThresholds::default());
-        assert_eq!(saturation(&[]), 1.0);
-        assert_eq!(saturation(&[endpoint("a", 0, 10, 0.8)]), 2.0);
-        assert_eq!(saturation(&[endpoint("a", 0, 0, 0.4), endpoint("b", 1, 5, 0.4)]), 0.75);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::rule::Rule;
 use super::sensor::Targets;
 use super::source_text::SourceText;
 use super::world::Scenario;
-use crate::monitoring::promql::Query;
+use crate::monitoring::promql::{Query, Read};
 use crate::monitoring::series::Retention;
 use crate::monitoring::vllm_metrics::{MetricsRelease, Schema};
 use crate::monitoring::{Keep, wal};
@@ -42,6 +42,7 @@ impl Scenario {
         let of_wva = wva.iter().flat_map(|wva| &wva.queries);
         let of_rules = rules.iter().flat_map(|group| group.rules.iter().map(|rule| &rule.query));
         let queries: Vec<&Query> = autoscaling.queries().into_iter().chain(of_wva).chain(of_rules).collect();
+        warnings.extend(self.flow_control_warning(&queries));
         let (retention, keep) = (retention(&queries), Keep::read_by(queries.iter().copied()));
         let (exporters, all_exporters) = (targets.read_by(&queries), targets.exporters().clone());
         let step_time = self.model.step_time(&self.engine);
@@ -133,6 +134,25 @@ impl Scenario {
         let publisher = &self.model.architecture.publisher;
         let name = publisher.rsplit('/').next().unwrap_or(publisher);
         format!("{name} on {times}{}", self.model.gpu.name)
+    }
+
+    /// What a careful colleague would say about reading a queue that nobody stands in.
+    fn flow_control_warning(&self, queries: &[&Query]) -> Option<String> {
+        let reads_queue = |query: &&Query| {
+            let mut metrics = query.reads().iter().filter_map(Read::metric);
+            metrics.any(|metric| metric.ends_with("_flow_control_queue_size"))
+        };
+        let when = match (self.serving.gateway.flow_control, self.serving.gateway.when_none_ready) {
+            (Some(_), _) => return None,
+            (None, WhenNoneReady::Hold) => "only while no pod is ready",
+            (None, WhenNoneReady::Refuse) => "at no time",
+        };
+        queries.iter().any(reads_queue).then(|| {
+            format!(
+                "a query reads the queue of llm-d's flow control, and the gateway here holds requests {when}: \
+                 set serving.gateway.flow_control where yours has it"
+            )
+        })
     }
 
     /// The release of vLLM whose metric names are exposed.

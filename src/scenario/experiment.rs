@@ -270,6 +270,7 @@ impl Experiment {
         self.target.check().map_err(|problem| problem.under("target"))?;
         self.serving.release().map_err(|problem| problem.under("serving"))?;
         self.serving.pod.check().map_err(|problem| problem.under("serving.pod"))?;
+        self.serving.gateway.check().map_err(|problem| problem.under("serving.gateway"))?;
         self.monitoring.check().map_err(|problem| problem.under("monitoring"))?;
         let duration = self.duration.duration();
         self.monitoring.check_faults(duration).map_err(|problem| problem.under("monitoring"))?;

@@ -2,7 +2,7 @@
 
 use super::world::Scenario;
 use crate::monitoring::dcgm::{DcgmMetrics, Gpu};
-use crate::monitoring::epp_metrics::{Endpoint, EppMetrics, SaturationThresholds, View};
+use crate::monitoring::epp_metrics::{Endpoint, EppMetrics, View};
 use crate::monitoring::exposition::Page;
 use crate::monitoring::faults::Fault;
 use crate::monitoring::kube_state_metrics;
@@ -73,7 +73,13 @@ impl Targets {
         let Target { namespace, deployment, model_name } = target;
         let (spec, reader) = (&scenario.monitoring, scenario.monitoring.prometheus);
         let gpu = &scenario.model.gpu.name;
-        let epp = EppMetrics::new(namespace, deployment, model_name, SaturationThresholds::default(), reader);
+        let epp = EppMetrics::new(
+            namespace,
+            deployment,
+            model_name,
+            scenario.serving.gateway.flow_control.unwrap_or_default(),
+            reader,
+        );
         let router = RouterMetrics::new(namespace, deployment, model_name, scenario.start);
         let dcgm = DcgmMetrics::new(&spec.dcgm, namespace, Target::CONTAINER, gpu);
         let pods = never_match::example_pod_names(deployment);

@@ -1,5 +1,7 @@
 //! What happens to a request while no pod can serve it: it is refused, or held until one can.
 
+use super::flow_control::{FlowControl, FlowControlSpec};
+use crate::problem::Problem;
 use crate::random::distribution::Seconds;
 use crate::units::{SimDuration, SimTime};
 use rustc_hash::FxHashSet;
@@ -7,11 +9,13 @@ use serde::Deserialize;
 use std::collections::VecDeque;
 
 /// `[serving.gateway]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GatewaySpec {
-    /// While no pod is ready; `refuse` when left out.
+    /// While no pod is ready; `refuse` when left out. Under flow control requests are held.
     pub when_none_ready: WhenNoneReady,
+    /// Requests are held while the pool is saturated, too; they are not when left out.
+    pub flow_control: Option<FlowControlSpec>,
     /// Requests held at most; more are refused. 1,000 when left out (assumed: no gateway documents a common bound).
     pub held_max: u32,
     /// A request that was held this long is refused; 60 s when left out (the KEDA HTTP add-on's order of magnitude).
@@ -22,9 +26,21 @@ impl Default for GatewaySpec {
     fn default() -> Self {
         GatewaySpec {
             when_none_ready: WhenNoneReady::default(),
+            flow_control: None,
             held_max: 1_000,
             hold_timeout: Seconds(SimDuration::from_secs(60)),
         }
+    }
+}
+
+impl GatewaySpec {
+    /// Refuses what cannot be, with keys relative to `serving.gateway`.
+    ///
+    /// # Errors
+    /// As [`FlowControlSpec::check`].
+    pub fn check(&self) -> Result<(), Problem> {
+        self.flow_control
+            .map_or(Ok(()), |control| control.check().map_err(|problem| problem.under("flow_control")))
     }
 }
 
@@ -52,6 +68,8 @@ pub enum Admission {
 #[derive(Clone, Debug)]
 pub struct Gateway {
     spec: GatewaySpec,
+    /// Where the spec has it.
+    pub flow_control: Option<FlowControl>,
     /// In order of arrival; some may have left since, but never the first.
     queue: VecDeque<u64>,
     held: FxHashSet<u64>,
@@ -60,13 +78,20 @@ pub struct Gateway {
 impl Gateway {
     /// Holds nothing yet.
     pub fn new(spec: GatewaySpec) -> Self {
-        Gateway { spec, queue: VecDeque::new(), held: FxHashSet::default() }
+        let flow_control = spec.flow_control.map(FlowControl::new);
+        Gateway { spec, flow_control, queue: VecDeque::new(), held: FxHashSet::default() }
     }
 
-    /// A request came at `now` while there was no endpoint.
+    /// Whether a request goes to a pod as soon as there is one: not past others that wait, nor while the pool is saturated.
+    pub fn is_open(&self) -> bool {
+        self.flow_control.is_none_or(|control| control.dispatches() && self.held.is_empty())
+    }
+
+    /// A request came at `now` that cannot go to a pod.
     pub fn offer(&mut self, now: SimTime, request: u64) -> Admission {
         let full = self.held.len() >= self.spec.held_max as usize;
-        if full || self.spec.when_none_ready == WhenNoneReady::Refuse {
+        let refuses = self.flow_control.is_none() && self.spec.when_none_ready == WhenNoneReady::Refuse;
+        if full || refuses {
             return Admission::Refused;
         }
         self.queue.push_back(request);

@@ -2,6 +2,7 @@
 
 pub mod deployment;
 pub mod engine;
+pub mod flow_control;
 pub mod gateway;
 pub mod ingress_stats;
 pub mod nodes;

@@ -22,6 +22,8 @@ pub(super) enum Event {
     EndpointAdded(u32),
     /// A pod ceases to be an endpoint of the router. By pod.
     EndpointDropped(u32),
+    /// The gateway's flow control reads the pods' metrics.
+    GatewayRefresh,
     /// The client sees the last token of its answer. By request.
     Answer(u64),
     /// A request of a source with a cap has ended, and its client may send the next. By request.
@@ -83,6 +85,8 @@ enum Rank {
     Nodes,
     /// After the readiness it propagates.
     Endpoint,
+    /// Sees the endpoints and their engines, and lets go of what waits before anything new comes.
+    GatewayRefresh,
     /// A client that is done at t may send at t.
     Client,
     /// A request sent earlier reaches its engine before one that comes due now is routed.
@@ -129,6 +133,7 @@ impl Event {
             | Event::ClientTimeout(_)
             | Event::GatewayTimeout(_)
             | Event::ClientDone { .. } => Rank::Client,
+            Event::GatewayRefresh => Rank::GatewayRefresh,
             Event::Delivery(_) => Rank::Delivery,
             Event::Arrival(_) => Rank::Arrival,
             Event::PrometheusEdge => Rank::PrometheusEdge,
@@ -163,6 +168,7 @@ impl Event {
             Event::Rules(group) => u64::from(group),
             Event::ScheduledScale(step) => u64::from(step),
             Event::Nodes
+            | Event::GatewayRefresh
             | Event::PrometheusEdge
             | Event::GpuSampleBegins
             | Event::GpuSampleEnds
@@ -251,6 +257,7 @@ mod tests {
             Event::Pod(0),
             Event::EndpointAdded(2),
             Event::EndpointDropped(2),
+            Event::GatewayRefresh,
             Event::Answer(5),
             Event::ClientTimeout(5),
             Event::ClientDone { source: 0, request: 5 },

@@ -143,7 +143,7 @@ impl World<'_> {
     /// The router learns that a pod was ready, whatever has become of it since; the gateway lets go of what it holds.
     pub(super) fn endpoint_added(&mut self, ordinal: u32) {
         self.ingress.router.add(ordinal);
-        self.release_held();
+        self.endpoint_appeared();
     }
 
     /// The router learns that a pod is going.

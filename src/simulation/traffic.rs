@@ -5,11 +5,13 @@ use super::flight::{Ending, FLIGHTS_MAX, Flight, Served, Stage};
 use super::record::Fate;
 use super::world::World;
 use crate::problem::Problem;
+use crate::random::Streams;
 use crate::serving::engine::{Engine, RequestId};
+use crate::serving::flow_control::PodLoad;
 use crate::serving::gateway::{Admission, Gateway};
 use crate::serving::ingress_stats::{Finished, IngressStats};
 use crate::serving::router::Router;
-use crate::units::{SimDuration, Tokens};
+use crate::units::{SimDuration, SimTime, Tokens};
 use crate::workload::Offer;
 
 /// Between the clients and the pods.
@@ -88,7 +90,7 @@ impl World<'_> {
         if let Some(timeout) = flight.request.timeout {
             self.queue.push(now + timeout, Event::ClientTimeout(ordinal));
         }
-        if self.ingress.router.has_endpoint() {
+        if self.ingress.router.has_endpoint() && self.ingress.gateway.is_open() {
             self.route(ordinal);
             return;
         }
@@ -117,8 +119,41 @@ impl World<'_> {
         }
     }
 
-    /// An endpoint appeared: the gateway lets go of what it holds, in order.
-    pub(super) fn release_held(&mut self) {
+    /// An endpoint appeared: the gateway lets go of what it holds, in order. Under flow control it waits for what the pod
+    /// says.
+    pub(super) fn endpoint_appeared(&mut self) {
+        if self.ingress.gateway.flow_control.is_none() {
+            self.release_held();
+        }
+    }
+
+    /// Schedules the first refresh of flow control, at a phase of its own.
+    pub(super) fn start_flow_control(&mut self, streams: &Streams) {
+        if let Some(control) = &self.ingress.gateway.flow_control {
+            let phase = streams.stream("gateway/refresh-phase").below(control.refresh_interval().as_ps());
+            self.queue.push(SimTime::from_ps(phase), Event::GatewayRefresh);
+        }
+    }
+
+    /// Flow control reads the pods' metrics, and lets go of what it holds if the pool is not saturated.
+    pub(super) fn gateway_refresh(&mut self) {
+        let Ingress { gateway, router, .. } = &mut self.ingress;
+        let Some(control) = &mut gateway.flow_control else { return };
+        let load = |&pod: &u32| {
+            let stats = self.fleet.slot(pod).engine.as_ref()?.stats();
+            Some(PodLoad {
+                waiting: stats.num_requests_waiting(),
+                kv_cache_usage: stats.kv_cache_usage_perc(),
+            })
+        };
+        control.refresh(router.endpoints().iter().filter_map(load));
+        self.queue.push(self.now + control.refresh_interval(), Event::GatewayRefresh);
+        if control.dispatches() {
+            self.release_held();
+        }
+    }
+
+    fn release_held(&mut self) {
         while self.ingress.router.has_endpoint() {
             let Some(ordinal) = self.ingress.gateway.release() else { return };
             self.totals.backlog.let_go(self.now);

@@ -87,6 +87,7 @@ impl<'a> World<'a> {
         world.start_sensor();
         world.start_exporters(&streams);
         world.start_faults();
+        world.start_flow_control(&streams);
         world.start_control();
         world.start_timeline();
         world.pull_request()?;
@@ -135,6 +136,7 @@ impl<'a> World<'a> {
             Event::Nodes => self.node_event(),
             Event::EndpointAdded(pod) => self.endpoint_added(pod),
             Event::EndpointDropped(pod) => self.endpoint_dropped(pod),
+            Event::GatewayRefresh => self.gateway_refresh(),
             Event::Answer(request) => self.answer(request),
             Event::ClientDone { source, .. } => self.client_done(source),
             Event::ClientTimeout(request) => self.client_timeout(request),

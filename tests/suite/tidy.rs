@@ -37,6 +37,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "random",
             "lines",
             "serving::engine",
+            "serving::flow_control",
             "serving::ingress_stats",
         ],
     ),

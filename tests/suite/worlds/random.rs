@@ -78,7 +78,7 @@ struct Plant {
     shutdown_s: u64,
     endpoint_ms: u64,
     router: &'static str,
-    gateway: Option<(u32, u64)>,
+    gateway: Option<(u32, u64, Option<u32>)>,
 }
 
 #[derive(Clone, Debug)]
@@ -213,28 +213,36 @@ fn plant() -> impl Strategy<Value = Plant> {
     let nodes = ((0u32..3, prop::option::of(0u32..3)), 1u32..4);
     let pod = (0u64..30, any::<bool>(), prop_oneof![Just(0), 1u64..30], prop_oneof![Just(0), 1u64..3000]);
     let router = select(vec!["round_robin", "random", "least_requests"]);
-    (model, start, nodes, pod, router, prop::option::of((1u32..30, 1u64..60))).prop_map(
-        |(model, (initial, pull_s, boot_s, probe_s), ((min, more), pods_per_node), pod, router, gateway)| {
-            let (grace_s, pre_stop, shutdown_s, endpoint_ms) = pod;
-            let nodes = (min, more.map(|more| (min + more).max(1)));
-            Plant {
+    (model, start, nodes, pod, router, prop::option::of((1u32..30, 1u64..60, prop::option::of(1u32..6))))
+        .prop_map(
+            |(
                 model,
-                initial,
-                pull_s,
-                boot_s,
-                probe_s,
-                // A fleet without nodes could never have one.
-                nodes: if nodes == (0, None) { (1, None) } else { nodes },
-                pods_per_node,
-                grace_s,
-                pre_stop,
-                shutdown_s,
-                endpoint_ms,
+                (initial, pull_s, boot_s, probe_s),
+                ((min, more), pods_per_node),
+                pod,
                 router,
                 gateway,
-            }
-        },
-    )
+            )| {
+                let (grace_s, pre_stop, shutdown_s, endpoint_ms) = pod;
+                let nodes = (min, more.map(|more| (min + more).max(1)));
+                Plant {
+                    model,
+                    initial,
+                    pull_s,
+                    boot_s,
+                    probe_s,
+                    // A fleet without nodes could never have one.
+                    nodes: if nodes == (0, None) { (1, None) } else { nodes },
+                    pods_per_node,
+                    grace_s,
+                    pre_stop,
+                    shutdown_s,
+                    endpoint_ms,
+                    router,
+                    gateway,
+                }
+            },
+        )
 }
 
 fn sensor() -> impl Strategy<Value = Sensor> {
@@ -531,11 +539,14 @@ impl Plant {
             if self.pre_stop { grace_s / 2 } else { 0 }
         )?;
         writeln!(text, "[serving.router]\npolicy = '{router}'")?;
-        if let Some((held_max, hold_s)) = self.gateway {
+        if let Some((held_max, hold_s, flow_control)) = self.gateway {
             writeln!(
                 text,
                 "[serving.gateway]\nwhen_none_ready = 'hold'\nheld_max = {held_max}\nhold_timeout = {hold_s}"
             )?;
+            if let Some(depth) = flow_control {
+                writeln!(text, "flow_control = {{ queue_depth_threshold = {depth} }}")?;
+            }
         }
         Ok(())
     }

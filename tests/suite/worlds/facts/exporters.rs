@@ -90,8 +90,47 @@ fn a_gateway_that_holds_requests_and_a_router_that_counts_them_wake_a_service_th
         let acts = polls.find(|poll| whole_second(poll.at) >= scrape && poll.at >= scrape + ms(20));
         assert_eq!(awake, acts.expect("a poll").at, "{query}");
         assert!(told.request(1).first_token.is_some(), "{query}: it is served once the pod is ready");
-        assert_eq!(told.totals.warnings, [] as [&str; 0], "{query}");
+        let asleep = told.totals.warnings.iter().any(|warning| warning.contains("nothing scales up again"));
+        assert!(!asleep, "{query}: {:?}", told.totals.warnings);
     }
+}
+
+#[test]
+fn flow_control_holds_what_comes_to_a_saturated_pool_and_scales_it_from_the_gateway() {
+    let flow = format!(
+        "{ONE_SEAT}[serving.gateway]\nhold_timeout = 300\nflow_control = {{ queue_depth_threshold = 2 }}\n"
+    );
+    for seed in [1, 2, 3] {
+        // Seven come at once and go at the first refresh; the eighth finds six waiting.
+        let refreshes = at(phase(seed, "gateway/refresh-phase", ms(50)));
+        let requests: Vec<(u64, u32)> =
+            crowd().into_iter().take(7).chain([(1000, 1990), (200_000, 1)]).collect();
+        let (told, readings) = watched(seed, "sum(llm_d_epp_flow_control_queue_size)", &flow, &requests);
+        // One waits where the sixth has begun: the fifth is done.
+        let begins = |n: u64| refreshes + ms(7 + 19_990 * n);
+        let released = begins(5);
+        for (now, value) in readings {
+            let Some(scrape) = seen(now, offset(seed, "epp")) else { continue };
+            // Within a refresh and a step of the change either may be.
+            if scrape < at(secs(2)) || (scrape >= released && scrape < released + ms(70)) {
+                continue;
+            }
+            assert_eq!(value, f64::from(u8::from(scrape < released)), "seed {seed} at {now}");
+        }
+        // It is the last of eight for one seat.
+        let first = told.request(7).first_token.expect("it is served");
+        assert!(first >= begins(7) && first < begins(7) + ms(120), "seed {seed}: {first}");
+    }
+    // The queue at the gateway asks for replicas that vLLM's own queue does not show.
+    let policy = keda(1, 4, "sum(llm_d_epp_flow_control_queue_size)", 1, "");
+    let mut requests = vec![(0, 1990); 3];
+    requests.extend(vec![(2000, 1990); 3]);
+    requests.push((120_000, 1));
+    let told = run(1, &experiment(&policy, &flow), &requests);
+    assert_eq!(sizes(&told)[0].1, 3, "three are held: {:?}", sizes(&told));
+    // Where nothing is ever held, the queue is empty, and the run says why.
+    let warned = run(1, &experiment(&policy, ""), &requests).totals.warnings;
+    assert!(warned.iter().any(|warning| warning.contains("serving.gateway.flow_control")), "{warned:?}");
 }
 
 #[test]
