@@ -355,13 +355,11 @@ impl Policy {
     /// rules follow as a PrometheusRule.
     ///
     /// # Errors
-    /// A fixed number of replicas, for which there is no ScaledObject.
+    /// A policy that is no ScaledObject.
     pub fn to_yaml(&self, comments: &[String]) -> Result<String, InputError> {
         let refuse = |problem| self.document.node.locate(problem);
         let Rule::ScaledObject(spec) = &self.rule else {
-            let problem =
-                Problem::key("replicas", "a fixed number of replicas has no ScaledObject to export");
-            return Err(refuse(problem.help("set `spec.replicas` of the Deployment")));
+            return Err(refuse(self.rule.not_exported()));
         };
         let mut annotations = IndexMap::from([(ANNOTATION_NAME.to_owned(), self.name.clone())]);
         if !self.summary.is_empty() {

@@ -48,6 +48,26 @@ impl Rule {
         }
     }
 
+    /// Why it has no ScaledObject, at its key.
+    pub(super) fn not_exported(&self) -> Problem {
+        let (key, what, instead) = match self {
+            Rule::Static(_) => {
+                ("replicas", "a fixed number of replicas", "set `spec.replicas` of the Deployment")
+            }
+            Rule::Schedule(_) => ("schedule", "a timetable", "a `cron` trigger has bounds by the clock"),
+            Rule::ScaledObject(_) => ("scaled_object", "this policy", "export it as it is"),
+            Rule::Hpa(_) => ("hpa", "a plain HPA", "apply it with prometheus-adapter's rules"),
+            Rule::Knative(_) => {
+                ("knative", "Knative's autoscaler", "its keys are annotations of the revision")
+            }
+            Rule::Aibrix(_) => ("aibrix", "AIBrix", "its keys are those of a PodAutoscaler"),
+            Rule::Wva(_) => {
+                ("wva", "the WVA with an HPA of its own", "`[scaled_object]` beside it can follow it")
+            }
+        };
+        Problem::key(key, format!("{what} has no ScaledObject to export")).help(instead)
+    }
+
     /// What the system that it is written for would refuse, and what cannot be simulated; keys are the policy's.
     /// A ScaledObject is checked elsewhere: that takes its name too.
     pub(super) fn problems(&self, kubernetes: KubernetesVersion) -> Vec<Problem> {

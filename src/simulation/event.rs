@@ -285,7 +285,9 @@ mod tests {
             let mut queue = EventQueue::default();
             queue.push(SimTime::from_ps(6), Event::EngineStep(0));
             for i in 0..wanted.len() {
-                queue.push(SimTime::from_ps(5), wanted[(i * 7 + rotation) % wanted.len()]);
+                // A stride that has no divisor in common with the length, whatever that is.
+                let stride = wanted.len() - 1;
+                queue.push(SimTime::from_ps(5), wanted[(i * stride + rotation) % wanted.len()]);
             }
             let got: Vec<Event> = std::iter::from_fn(|| queue.pop()).map(|(_, event)| event).collect();
             assert_eq!(got[..wanted.len()], wanted);

@@ -68,7 +68,7 @@ fn a_policy_brings_its_rules_and_a_query_may_read_them() {
             warned(&circle),
             warned(
                 r#"record = "queue:waiting"
-expr = "sum(llm_d_epp_flow_control_queue_size)""#
+expr = "sum(llm_d_epp_request_running)""#
             )
         ),
         (1, 0)

@@ -85,6 +85,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "monitoring::wal",
             "simulation::record",
             "simulation::summary",
+            "simulation::Schedule",
             "analysis",
         ],
     ),
