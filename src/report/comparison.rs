@@ -1,7 +1,8 @@
 //! Policies side by side: as a table, and as JSON.
 
-use super::estimate::{self, NOTHING};
-use super::number::counted;
+use super::duration::humane;
+use super::estimate::NOTHING;
+use super::number::{self, counted};
 use super::table::{Column, WIDTH, draw};
 use super::wrap::{words, wrap};
 use crate::analysis::{Answer, Comparison, Found, Interval, Optimum, RELAXATION, Regret};
@@ -89,15 +90,22 @@ fn sides(comparison: &Comparison, regrets: Option<&[Regret]>, currency: &str) ->
         cells: comparison.answers.iter().map(cell).collect(),
         right: true,
     };
+    // Means alone: how far they can be trusted is the matter of the differences below them.
+    let cell = |key: &'static str, text: fn(f64) -> String| {
+        move |answer: &Answer| answer.number(key).map_or_else(|| NOTHING.to_owned(), text)
+    };
+    let cost = |answer: &Answer| {
+        answer.number("cost").map_or_else(|| NOTHING.to_owned(), |cost| number::money(currency, cost))
+    };
     let mut columns = vec![
         Column { right: false, ..column("", &|answer| answer.text("policy").to_owned()) },
-        column("SLO met", &|answer| estimate::share(answer, "slo.attainment")),
-        column("p95 TTFT", &|answer| estimate::duration(answer, "ttft_s.p95")),
-        column("p95 TPOT", &|answer| estimate::duration(answer, "tpot_s.p95")),
-        column("GPU-hours", &|answer| estimate::tenths(answer, "gpu_hours")),
-        column("cost", &|answer| estimate::cost(answer, "cost", currency)),
-        column("reversals", &|answer| estimate::whole(answer, "scaling.reversals")),
-        column("killed", &|answer| estimate::whole(answer, "requests.killed")),
+        column("SLO met", &cell("slo.attainment", number::percent)),
+        column("p95 TTFT", &cell("ttft_s.p95", humane)),
+        column("p95 TPOT", &cell("tpot_s.p95", humane)),
+        column("GPU-hours", &cell("gpu_hours", number::tenths)),
+        column("cost", &cost),
+        column("reversals", &cell("scaling.reversals", number::count)),
+        column("killed", &cell("requests.killed", number::count)),
     ];
     if let Some(regrets) = regrets {
         let cells =
@@ -132,48 +140,60 @@ fn span(regret: &Regret) -> String {
     }
 }
 
-/// A figure of the second table: its title, its key, and how a difference reads.
-type Change<'a> = (&'a str, &'a str, Box<dyn Fn(f64) -> String + 'a>);
+/// A figure of the second table.
+struct Figure {
+    title: &'static str,
+    key: &'static str,
+    /// From the summary's unit to the title's.
+    scale: f64,
+    /// Decimals of small differences; from 10 on there is one at most.
+    decimals: usize,
+}
+
+const FIGURES: [Figure; 7] = [
+    Figure { title: "SLO met %", key: "slo.attainment", scale: 100.0, decimals: 1 },
+    Figure { title: "p95 TTFT s", key: "ttft_s.p95", scale: 1.0, decimals: 2 },
+    Figure { title: "p95 TPOT ms", key: "tpot_s.p95", scale: 1e3, decimals: 1 },
+    Figure { title: "GPU-hours", key: "gpu_hours", scale: 1.0, decimals: 1 },
+    Figure { title: COST, key: "cost", scale: 1.0, decimals: 2 },
+    Figure { title: "reversals", key: "scaling.reversals", scale: 1.0, decimals: 0 },
+    Figure { title: "killed", key: "requests.killed", scale: 1.0, decimals: 0 },
+];
+
+const COST: &str = "cost";
 
 fn changes(comparison: &Comparison, currency: &str) -> Vec<Column> {
-    let figures: [Change<'_>; 7] = [
-        ("SLO met", "slo.attainment", Box::new(|x| format!("{:.1}", x * 100.0))),
-        ("p95 TTFT s", "ttft_s.p95", Box::new(|x| format!("{x:.2}"))),
-        ("p95 TPOT ms", "tpot_s.p95", Box::new(|x| format!("{:.1}", x * 1e3))),
-        ("GPU-hours", "gpu_hours", Box::new(|x| format!("{x:.1}"))),
-        ("cost", "cost", Box::new(|x| format!("{x:.2}"))),
-        ("reversals", "scaling.reversals", Box::new(|x| format!("{x:.0}"))),
-        ("killed", "requests.killed", Box::new(|x| format!("{x:.0}"))),
-    ];
     let others: Vec<usize> = (1..comparison.answers.len()).collect();
     let names = others.iter().map(|&i| comparison.answers[i].text("policy").to_owned()).collect();
     let mut columns = vec![Column { name: String::new(), cells: names, right: false }];
-    for (title, key, text) in figures {
+    for figure in &FIGURES {
         let cell = |policy: &usize| {
-            let interval = comparison.against_first(*policy).and_then(|pair| pair.differences.get(key));
-            interval.map_or_else(|| NOTHING.to_owned(), |interval| difference(interval, &text))
+            let interval =
+                comparison.against_first(*policy).and_then(|pair| pair.differences.get(figure.key));
+            interval.map_or_else(|| NOTHING.to_owned(), |interval| figure.difference(interval))
         };
-        let title = match title {
-            "SLO met" => "SLO met %".to_owned(),
-            "cost" => format!("cost {currency}"),
+        let name = match figure.title {
+            COST => format!("{COST} {currency}"),
             title => title.to_owned(),
         };
-        columns.push(Column { name: title, cells: others.iter().map(cell).collect(), right: true });
+        columns.push(Column { name, cells: others.iter().map(cell).collect(), right: true });
     }
     fitting(columns)
 }
 
-/// `+1.2 ± 0.3`.
-fn difference(interval: &Interval, text: impl Fn(f64) -> String) -> String {
-    let Some(mean) = interval.mean else { return NOTHING.to_owned() };
-    let number = text(mean);
-    // What rounds to nothing has no sign.
-    let is_zero = number.chars().all(|c| matches!(c, '-' | '0' | '.'));
-    let number = if is_zero { number.trim_start_matches('-').to_owned() } else { number };
-    let sign = if mean > 0.0 && !is_zero { "+" } else { "" };
-    match interval.half_width() {
-        Some(half) => format!("{sign}{number} ± {}", text(half)),
-        None => format!("{sign}{number}"),
+impl Figure {
+    /// `+1.2 ± 0.3`.
+    fn difference(&self, interval: &Interval) -> String {
+        let Some(mean) = interval.mean.map(|mean| mean * self.scale) else { return NOTHING.to_owned() };
+        let decimals = if mean.abs() < 10.0 { self.decimals } else { self.decimals.min(1) };
+        let number = format!("{mean:+.decimals$}");
+        // What rounds to nothing has no sign.
+        let is_zero = number.chars().all(|c| matches!(c, '+' | '-' | '0' | '.'));
+        let number = if is_zero { &number[1..] } else { &number };
+        match interval.half_width() {
+            Some(half) => format!("{number} ± {:.decimals$}", half * self.scale),
+            None => number.to_owned(),
+        }
     }
 }
 
