@@ -189,6 +189,9 @@ impl Database {
 
     /// Forgets the rows that cannot be seen at `now`: they were on their way when the server ended.
     pub fn lose_unseen(&mut self, now: SimTime) {
+        if let Some(log) = &mut self.log {
+            log.push(Record::Lost { at: now });
+        }
         self.groups.iter_mut().flatten().for_each(|group| group.lose_unseen(now));
     }
 

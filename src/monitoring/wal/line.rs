@@ -21,6 +21,7 @@ pub(super) enum Line {
     Page(Page),
     Target(Target),
     Samples(Samples),
+    Lost(Lost),
     End(End),
 }
 
@@ -68,6 +69,13 @@ pub(super) struct Samples {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct End {
+    pub(super) t_s: Number,
+}
+
+/// Prometheus ended: of the lines before, samples that are seen later than this are gone.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Lost {
     pub(super) t_s: Number,
 }
 

@@ -49,6 +49,11 @@ pub enum Record {
         /// One value a column, [`STALE`](super::series::STALE) and [`ABSENT`](super::series::ABSENT) included.
         values: Box<[f64]>,
     },
+    /// The server ended: rows that could not be seen yet are gone.
+    Lost {
+        /// When.
+        at: SimTime,
+    },
 }
 
 /// What must be known of a run to ask its samples as the run did.

@@ -1,7 +1,7 @@
 //! Reading a log back into a store. The file may have been cut, edited, or be something else: nothing in it is trusted.
 
 use super::Header;
-use super::line::{End, FORMAT, Line, Number, Page, Run, Samples, Target};
+use super::line::{End, FORMAT, Line, Lost, Number, Page, Run, Samples, Target};
 use crate::lines::Lines;
 use crate::monitoring::Keep;
 use crate::monitoring::labels::Labels;
@@ -92,6 +92,7 @@ impl Reader {
                 Line::Page(page) => contents.page(page),
                 Line::Target(target) => contents.target(target),
                 Line::Samples(samples) => contents.samples(&samples),
+                Line::Lost(Lost { t_s }) => contents.lost(t_s),
                 Line::End(End { t_s }) => ending(t_s).map(|at| end = Some(at)),
             };
             taken.map_err(|why| with_help(line.problem(why)))?;
@@ -193,6 +194,14 @@ impl Contents {
         } else {
             Err(format!("`t_s` is not after that of target {id}'s row before"))
         }
+    }
+
+    fn lost(&mut self, t: Number) -> Result<(), String> {
+        let at = ending(t)?;
+        self.database.lose_unseen(at);
+        // What comes next may be seen before what is gone would have been.
+        self.targets.iter_mut().for_each(|target| target.seen = target.seen.min(at));
+        Ok(())
     }
 
     fn ended(self, end: SimTime) -> Recorded {

@@ -1,6 +1,6 @@
 //! Writing the log while the run goes on.
 
-use super::line::{End, FORMAT, Line, Number, Page, Rows, Run, Samples, Target, Values};
+use super::line::{End, FORMAT, Line, Lost, Number, Page, Rows, Run, Samples, Target, Values};
 use super::{Header, Record};
 use crate::monitoring::labels::Labels;
 use crate::units::{DecimalSeconds, SimDuration, SimTime, UnixMillis};
@@ -61,6 +61,10 @@ impl<W: Write> Writer<W> {
                     (self.together.t, self.together.visible_from) = (*t, *visible_from);
                 }
                 self.together.rows.0.push((group.ordinal(), Values(values.clone())));
+            }
+            Record::Lost { at } => {
+                self.write_together();
+                self.line(&Line::Lost(Lost { t_s: Number(DecimalSeconds::from(*at)) }));
             }
         }
     }
