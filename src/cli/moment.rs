@@ -45,7 +45,16 @@ impl Moment {
         let at = match self {
             Moment::Since(at) => at,
             Moment::Wall(at) => {
-                let ms = u64::try_from(at.0 - start.0).map_err(|_| outside("before the run began"))?;
+                let ms = u64::try_from(at.0 - start.0).map_err(|_| {
+                    match SimDuration::from_millis(1).checked_mul(at.0.unsigned_abs()) {
+                        // A number without a unit, of someone who counts from the start of the run.
+                        Some(since) if SimTime::ZERO + since <= end => outside(&format!(
+                            "before the run began; did you mean `{}s`?",
+                            at.0 as f64 / 1000.0
+                        )),
+                        _ => outside("before the run began"),
+                    }
+                })?;
                 let since = SimDuration::from_millis(1).checked_mul(ms);
                 SimTime::ZERO.checked_add(since.unwrap_or(SimDuration::MAX)).unwrap_or(SimTime::NEVER)
             }
@@ -142,7 +151,11 @@ mod tests {
             ("1e99", "no time"),
             ("NaN", "no time"),
             ("-3", "no time"),
-            ("750", "before the run began (the run began at 2026-01-05T08:00:00.000Z and lasted 2h"),
+            (
+                "750",
+                "before the run began; did you mean `750s`? (the run began at 2026-01-05T08:00:00.000Z and lasted 2h",
+            ),
+            ("7201", "before the run began (the run"),
             ("2h1s", "after the run ended"),
             ("9999-12-31T23:59:59Z", "after the run ended"),
             ("99999999999999999999s", "a time is"),
