@@ -4,7 +4,7 @@ use divan::Bencher;
 use divan::counter::ItemsCount;
 use dryscale::random::{Stream, Streams};
 use dryscale::serving::engine::{
-    BatchShape, Engine, EngineArgs, EngineConfig, EngineCore, EngineRequest, EngineTiming, GpuClass,
+    BatchShape, DecodeForm, Engine, EngineArgs, EngineConfig, EngineCore, EngineRequest, EngineTiming, GpuClass,
     ModelLimits, RequestId, StepTimer,
 };
 use dryscale::units::{Blocks, SimDuration, SimTime, Tokens};
@@ -22,6 +22,15 @@ impl StepTimer for Linear {
     fn step_time(&self, batch: &BatchShape) -> SimDuration {
         let us = 7_000 + 20 * u64::from(batch.decode_requests) + 25 * batch.prefill_tokens;
         SimDuration::from_nanos(1_000 * us + 60 * batch.decode_context)
+    }
+
+    fn decode_form(&self, requests: u32) -> DecodeForm {
+        DecodeForm {
+            base: SimDuration::from_nanos(1_000 * (7_000 + 20 * u64::from(requests))),
+            context_slope: SimDuration::from_nanos(60),
+            floor: SimDuration::ZERO,
+            longest: SimDuration::MAX,
+        }
     }
 }
 
@@ -105,7 +114,7 @@ fn decode_steps(bencher: Bencher<'_, '_>, running: u64) {
             let own = request(id, SimTime::ZERO, Arc::from([]), 100, 20_000);
             engine.submit(SimTime::ZERO, own).expect("a valid request");
         }
-        while engine.stats().generation_tokens < 20 * running {
+        while engine.stats(SimTime::ZERO).generation_tokens < 20 * running {
             let now = engine.next_event().expect("requests run");
             engine.advance(now, &mut out);
         }

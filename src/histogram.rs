@@ -4,6 +4,7 @@
 //! part is within 1/256 (0.4 %) of the true one. Counts are integers, bounds are shifts: the same bytes in every engine,
 //! on every machine, in any order of adding, and a run of steps can be counted by solving for the bounds.
 
+use crate::progression::Progression;
 use crate::units::SimDuration;
 
 const PART_BITS: u32 = 7;
@@ -67,6 +68,29 @@ impl LogHistogram {
         self.max = self.max.max(d);
     }
 
+    /// Counts each duration of a progression `n` times, by solving for the parts that it passes through.
+    pub fn record_progression(&mut self, progression: Progression, n: u64) {
+        let Some(last) = progression.last().filter(|_| n > 0) else { return };
+        let top = Self::part_of(last);
+        if top >= self.counts.len() {
+            self.counts.resize(top + 1, 0);
+        }
+        let mut counted = 0;
+        while counted < progression.steps {
+            let part = Self::part_of(progression.duration(counted));
+            let up_to = if part == top {
+                progression.steps
+            } else {
+                progression.steps_up_to(Self::lower_bound(part + 1) - SimDuration::from_ps(1))
+            };
+            self.counts[part] += (up_to - counted) * n;
+            counted = up_to;
+        }
+        self.count += progression.steps * n;
+        self.sum_ps += progression.total_ps() * u128::from(n);
+        self.max = self.max.max(last);
+    }
+
     /// Adds all of `other`.
     pub fn merge(&mut self, other: &LogHistogram) {
         if other.counts.len() > self.counts.len() {
@@ -116,6 +140,7 @@ impl LogHistogram {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn parts_tile_the_line() {
@@ -128,6 +153,20 @@ mod tests {
                 assert_eq!(LogHistogram::part_of(SimDuration::from_ps(low.as_ps() - 1)), part - 1);
             }
             previous = Some(low);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_progression_counts_as_its_durations_do(
+            first in 0u64..1_000_000, growth in prop_oneof![Just(0), 0u64..100_000], steps in 0u64..200, n in 0u64..4,
+        ) {
+            let first = SimDuration::from_ps(first);
+            let progression = Progression { first, growth: SimDuration::from_ps(growth), steps };
+            let (mut at_once, mut one_by_one) = (LogHistogram::new(), LogHistogram::new());
+            at_once.record_progression(progression, n);
+            (0..steps).for_each(|i| one_by_one.record_n(progression.duration(i), n));
+            prop_assert_eq!(at_once, one_by_one);
         }
     }
 

@@ -29,6 +29,7 @@ pub mod manifests;
 pub mod monitoring;
 pub mod nearest;
 pub mod problem;
+pub mod progression;
 pub mod random;
 pub mod report;
 pub mod scenario;

@@ -78,7 +78,7 @@ fn policies(options: &CompareOptions) -> Result<Vec<Policy>, Failure> {
     let mut policies: Vec<Policy> = Vec::new();
     for reference in &options.policies {
         let inputs = Inputs { policy: Some(reference.clone()), ..shared.clone() };
-        let mut worlds = DraftWorlds::new(Draft::load(&inputs)?);
+        let mut worlds = DraftWorlds::new(Draft::load(&inputs)?).with_engine(options.world.world.engine.into());
         let scenario = worlds.scenario(&[])?;
         let name = &scenario.policy.name;
         // Two files may give one name: what was typed tells them apart.

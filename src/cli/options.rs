@@ -2,6 +2,7 @@
 
 use super::moment::{Moment, Span};
 use crate::random::distribution::Seconds;
+use crate::simulation::EngineKind;
 use crate::units::SimDuration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -73,15 +74,26 @@ pub struct WorldOverrides {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
     /// Which engine advances the replicas. Never changes a result.
-    #[arg(long, value_enum, default_value_t = Engine::Stepwise)]
+    #[arg(long, value_enum, default_value_t = Engine::Fast)]
     pub engine: Engine,
 }
 
 /// `--engine`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Engine {
+    /// A run of decode steps is one event.
+    Fast,
     /// Every schedule pass, one by one.
     Stepwise,
+}
+
+impl From<Engine> for EngineKind {
+    fn from(engine: Engine) -> EngineKind {
+        match engine {
+            Engine::Fast => EngineKind::Fast,
+            Engine::Stepwise => EngineKind::Stepwise,
+        }
+    }
 }
 
 /// `--format`.

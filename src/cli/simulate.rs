@@ -22,7 +22,8 @@ const STDIN_MAX_BYTES: u64 = crate::scenario::SIZE_MAX_BYTES + 1;
 /// Runs the command.
 pub(super) fn run(options: &SimulateOptions) -> Result<ExitStatus, Failure> {
     let assertions = Assertions::parse(&options.assertions)?;
-    let worlds = DraftWorlds::new(Draft::load(&inputs(&options.world, options.policy.as_deref())?)?);
+    let draft = Draft::load(&inputs(&options.world, options.policy.as_deref())?)?;
+    let worlds = DraftWorlds::new(draft).with_engine(options.world.world.engine.into());
     let scenario = worlds.scenario(&[])?;
     let (simulated, bar) = (AtomicU64::new(0), bar_of(&scenario));
     let worlds = worlds.with_listener(move |now| {

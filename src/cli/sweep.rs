@@ -23,7 +23,7 @@ pub(super) fn run(options: &SweepOptions) -> Result<ExitStatus, Failure> {
     let inputs = inputs(&world(options), options.policy.as_deref())?;
     let draft = Draft::load(&inputs)?;
     let grids = grids(&draft)?;
-    let worlds = DraftWorlds::new(draft);
+    let worlds = DraftWorlds::new(draft).with_engine(options.world.engine.into());
     let base = worlds.scenario(&first_point(&grids))?;
     Assertions::of(base.gate.assertions.clone()).check(scoring(&base)?)?;
     base.check_traces()?;

@@ -1,12 +1,12 @@
 //! The worlds of a command: a draft, the settings of a point, and a seed become a run.
 
 use super::Failure;
-use super::options::WorldOptions;
+use super::options::{Engine, WorldOptions};
 use crate::analysis::{self, Bounded, Bug, ClassTargets, RunError, Scoring, Stop, SweepError, Worlds};
 use crate::scenario::{self, Demand, Draft, InputError, Scenario};
 use crate::simulation::record::Recorder;
 use crate::simulation::summary::Provenance;
-use crate::simulation::{Autoscaling, Schedule, Setup, World};
+use crate::simulation::{Autoscaling, EngineKind, Schedule, Setup, World};
 use crate::units::SimTime;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -23,19 +23,25 @@ pub(super) struct DraftWorlds {
     draft: Draft,
     /// What answers call the policy, where its own name will not do.
     name: Option<String>,
+    engine: EngineKind,
     listener: Option<Box<Listener>>,
     scenarios: Mutex<BTreeMap<String, Arc<Scenario>>>,
 }
 
 impl DraftWorlds {
     pub(super) fn new(draft: Draft) -> Self {
-        DraftWorlds { draft, name: None, listener: None, scenarios: Mutex::default() }
+        DraftWorlds { draft, name: None, engine: EngineKind::default(), listener: None, scenarios: Mutex::default() }
     }
 
     /// Lets answers call the policy `name`.
     pub(super) fn called(mut self, name: &str) -> Self {
         self.name = Some(name.to_owned());
         self
+    }
+
+    /// Lets `engine` advance the replicas.
+    pub(super) fn with_engine(self, engine: EngineKind) -> Self {
+        DraftWorlds { engine, ..self }
     }
 
     /// Lets `listener` hear how far a run is.
@@ -64,10 +70,11 @@ impl DraftWorlds {
     fn simulate(
         &self,
         scenario: &Scenario,
-        setup: Setup,
+        mut setup: Setup,
         stop: &Stop,
         recorder: &mut dyn Recorder,
     ) -> Result<ControlFlow<()>, InputError> {
+        setup.serving.engine.kind = self.engine;
         let mut progress = |now: SimTime| {
             if let Some(listener) = &self.listener {
                 listener(now);
@@ -113,6 +120,7 @@ pub(super) fn command(policy: Option<&str>, options: &WorldOptions) -> String {
     );
     words.extend(world.drain.then(|| "--drain".to_owned()));
     words.extend(world.overrides.iter().map(|setting| format!("--set {}", quoted(setting))));
+    words.extend((world.engine == Engine::Stepwise).then(|| "--engine stepwise".to_owned()));
     words.join(" ")
 }
 
@@ -210,7 +218,7 @@ mod tests {
     #[test]
     fn a_run_that_failed_can_be_run_again_as_it_was() {
         let line = "dryscale simulate --policy p.toml --experiment e --model m --trace t.csv --duration '1h 30m' --drain \
-                    --set 'serving.gateway.held_max=2'";
+                    --set 'serving.gateway.held_max=2' --engine stepwise";
         let words = line.replace('\'', "").replace("1h 30m", "1h30m");
         let Command::Simulate(options) =
             Cli::try_parse_from(words.split_whitespace()).expect("it parses").command

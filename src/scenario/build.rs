@@ -13,7 +13,7 @@ use crate::monitoring::vllm_metrics::{MetricsRelease, Schema};
 use crate::monitoring::{Keep, wal};
 use crate::serving::engine::{EngineTiming, Stats};
 use crate::serving::gateway::{GatewaySpec, WhenNoneReady};
-use crate::simulation::{EngineSetup, MonitoringSetup, RequestPath, ServingSetup, Setup, Target};
+use crate::simulation::{EngineKind, EngineSetup, MonitoringSetup, RequestPath, ServingSetup, Setup, Target};
 use crate::units::SimDuration;
 use crate::workload::Class;
 use std::sync::Arc;
@@ -58,6 +58,7 @@ impl Scenario {
             workload: self.requests(seed)?,
             serving: ServingSetup {
                 engine: EngineSetup {
+                    kind: EngineKind::default(),
                     config: self.engine.clone(),
                     kv_blocks: self.kv_blocks,
                     step_time: Arc::new(step_time.map_err(|problem| self.locate(problem.under("model")))?),

@@ -90,7 +90,7 @@ fn ways(world: &World<'_>) {
 }
 
 /// An engine's own books. O(its requests and blocks).
-pub(super) fn audit(world: &World<'_>, engine: &impl Engine) {
+pub(super) fn audit(world: &World<'_>, engine: &dyn Engine) {
     if let Err(fault) = engine.audit() {
         panic!("an engine's books at {}: {fault}", world.now);
     }

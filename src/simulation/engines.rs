@@ -4,7 +4,7 @@ use super::event::Event;
 use super::flight::{Served, Stage};
 use super::record::Fate;
 use super::world::World;
-use crate::serving::engine::{Engine, EngineRequest, FinishReason, Output, Refusal, RequestId};
+use crate::serving::engine::{EngineRequest, FinishReason, Output, Refusal, RequestId};
 
 impl World<'_> {
     /// A request reaches its pod's API server and engine, which may not take it any more.

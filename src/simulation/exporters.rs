@@ -15,7 +15,6 @@ use crate::monitoring::exposition::Page;
 use crate::monitoring::router_metrics::{RouterMetrics, Server};
 use crate::monitoring::wva_metrics::WvaMetrics;
 use crate::random::Streams;
-use crate::serving::engine::Engine;
 use crate::serving::ingress_stats::IngressStats;
 use crate::serving::nodes::{NodeId, Nodes};
 use crate::units::SimTime;
@@ -40,11 +39,12 @@ impl Exporters {
     }
 
     /// The endpoint picker's page.
-    pub(super) fn epp_page(&mut self, fleet: &Fleet, ingress: &Ingress) -> Page {
+    pub(super) fn epp_page(&mut self, now: SimTime, fleet: &mut Fleet, ingress: &Ingress) -> Page {
+        fleet.catch_up(now);
         let fresh = IngressStats::default();
         let endpoint = |&ordinal: &u32| {
             let slot = fleet.slot(ordinal);
-            let stats = slot.engine.as_ref()?.stats();
+            let stats = slot.engine.as_ref()?.stats(now);
             Some(Endpoint {
                 name: &slot.pod.name,
                 ordinal,
@@ -123,7 +123,7 @@ impl World<'_> {
     /// The sample period of the GPUs' next reading begins.
     pub(super) fn gpu_sample_begins(&mut self) {
         if let Some(readings) = &mut self.sensor.gpu_readings {
-            let ends = readings.begin(self.now, &self.fleet);
+            let ends = readings.begin(self.now, &mut self.fleet);
             self.queue.push(ends, Event::GpuSampleEnds);
         }
     }
@@ -131,7 +131,7 @@ impl World<'_> {
     /// The GPUs are read.
     pub(super) fn gpu_sample_ends(&mut self) {
         if let Some(readings) = &mut self.sensor.gpu_readings {
-            let begins = readings.end(self.now, &self.fleet);
+            let begins = readings.end(self.now, &mut self.fleet);
             self.queue.push(begins, Event::GpuSampleBegins);
         }
     }

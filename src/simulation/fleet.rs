@@ -8,7 +8,7 @@ use crate::autoscaling::keda::Workload;
 use crate::problem::Problem;
 use crate::random::{NamedStream, Streams};
 use crate::serving::deployment::Deployment;
-use crate::serving::engine::{Engine, EngineCore, RequestId};
+use crate::serving::engine::{Engine, RequestId};
 use crate::serving::nodes::{NodeId, Nodes};
 use crate::serving::performance::{Startup, StartupPlan};
 use crate::serving::pod::{Pod, PodSpec};
@@ -39,7 +39,7 @@ pub(super) struct Fleet {
 pub(super) struct PodSlot {
     pub(super) pod: Pod,
     /// From when the API answers until the container exits.
-    pub(super) engine: Option<Box<EngineCore>>,
+    pub(super) engine: Option<Box<dyn Engine>>,
     /// When the API server came up.
     pub(super) serving_since: SimTime,
     /// The engine's event that is in the queue.
@@ -114,10 +114,19 @@ impl Fleet {
         engine.is_some_and(|engine| engine.is_running(RequestId(request)))
     }
 
-    /// What the request, which has not ended, got in the pod's engine so far.
-    pub(super) fn served(&self, pod: u32, request: u64) -> Served {
-        let engine = self.slot(pod).engine.as_ref();
-        engine.map_or_else(Served::default, |engine| engine.usage(RequestId(request)).into())
+    /// What the request, which has not ended, got in the pod's engine until `now`.
+    pub(super) fn served(&mut self, now: SimTime, pod: u32, request: u64) -> Served {
+        let slot = self.slot_mut(pod);
+        slot.catch_up(now);
+        let engine = slot.engine.as_ref();
+        engine.map_or_else(Served::default, |engine| engine.usage(now, RequestId(request)).into())
+    }
+
+    /// All engines have accounted for what happened until `now`.
+    pub(super) fn catch_up(&mut self, now: SimTime) {
+        for &pod in &self.live {
+            self.pods[pod as usize].catch_up(now);
+        }
     }
 
     /// Creates a pod, which waits for its GPUs.
@@ -148,7 +157,7 @@ impl Fleet {
     }
 
     /// An engine as every new pod starts it.
-    pub(super) fn new_engine(&self) -> EngineCore {
+    pub(super) fn new_engine(&self) -> Box<dyn Engine> {
         self.engine
             .build()
             .unwrap_or_else(|problem| unreachable!("one was built when the fleet was: {problem}"))
@@ -184,9 +193,16 @@ impl Fleet {
 }
 
 impl PodSlot {
-    /// The pod's life so far.
-    pub(super) fn record(&self) -> PodRecord {
-        let stats = self.engine.as_ref().map(|engine| engine.stats());
+    /// The engine has accounted for what happened until `now`.
+    pub(super) fn catch_up(&mut self, now: SimTime) {
+        if let Some(engine) = &mut self.engine {
+            engine.catch_up(now);
+        }
+    }
+
+    /// The pod's life until `now`, up to which its engine has caught up.
+    pub(super) fn record(&self, now: SimTime) -> PodRecord {
+        let stats = self.engine.as_ref().map(|engine| engine.stats(now));
         let pod = &self.pod;
         PodRecord {
             ordinal: pod.ordinal,

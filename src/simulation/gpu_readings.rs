@@ -3,7 +3,6 @@
 use super::fleet::Fleet;
 use crate::monitoring::dcgm::{DcgmSpec, Gpu};
 use crate::random::Streams;
-use crate::serving::engine::Engine;
 use crate::serving::nodes::{NodeId, Nodes};
 use crate::units::{SimDuration, SimTime};
 use rustc_hash::FxHashMap;
@@ -72,8 +71,9 @@ impl GpuReadings {
     }
 
     /// A sample period begins at `now`. The answer is when it ends.
-    pub(super) fn begin(&mut self, now: SimTime, fleet: &Fleet) -> SimTime {
+    pub(super) fn begin(&mut self, now: SimTime, fleet: &mut Fleet) -> SimTime {
         self.busy.clear();
+        fleet.catch_up(now);
         for slot in fleet.live() {
             if let Some(engine) = &slot.engine {
                 self.busy.insert(slot.pod.ordinal, engine.busy(now));
@@ -83,7 +83,8 @@ impl GpuReadings {
     }
 
     /// The GPUs are read at `now`, in whole percent. The answer is when the next sample period begins.
-    pub(super) fn end(&mut self, now: SimTime, fleet: &Fleet) -> SimTime {
+    pub(super) fn end(&mut self, now: SimTime, fleet: &mut Fleet) -> SimTime {
+        fleet.catch_up(now);
         self.assign(fleet);
         for gpu in self.nodes.values_mut().flatten() {
             let engine = gpu.pod.and_then(|pod| Some((pod, fleet.slot(pod).engine.as_ref()?)));

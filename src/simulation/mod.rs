@@ -36,5 +36,5 @@ pub use control::{
     AibrixSetup, Autoscaling, HpaSetup, KedaSetup, KnativeSetup, Schedule, ScheduleStep, WvaSetup,
 };
 pub use exporters::Exporters;
-pub use setup::{EngineSetup, MonitoringSetup, RequestPath, ServingSetup, Setup, Target};
+pub use setup::{EngineKind, EngineSetup, MonitoringSetup, RequestPath, ServingSetup, Setup, Target};
 pub use world::World;

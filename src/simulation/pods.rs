@@ -4,7 +4,7 @@ use super::event::Event;
 use super::record::{Controller, Fate, ScaleRecord};
 use super::world::World;
 use crate::serving::deployment::Reconcile;
-use crate::serving::engine::{Engine, RequestId};
+use crate::serving::engine::RequestId;
 use crate::serving::nodes::NodeId;
 use crate::serving::performance::StartupPlan;
 use crate::serving::pod::{Phase, Transition};
@@ -126,7 +126,7 @@ impl World<'_> {
     }
 
     fn engine_up(&mut self, ordinal: u32) {
-        let engine = Box::new(self.fleet.new_engine());
+        let engine = self.fleet.new_engine();
         let slot = self.fleet.slot_mut(ordinal);
         slot.engine = Some(engine);
         slot.serving_since = self.now;
@@ -166,7 +166,7 @@ impl World<'_> {
         let slot = self.fleet.slot(ordinal);
         let lost: Vec<RequestId> = slot.engine.iter().flat_map(|engine| engine.unfinished()).collect();
         for id in lost {
-            let served = self.fleet.served(ordinal, id.0);
+            let served = self.fleet.served(self.now, ordinal, id.0);
             if self.end_flight(id.0, Fate::Killed, "pod_terminated", served) == Some(Fate::Killed) {
                 self.fleet.slot_mut(ordinal).killed += 1;
             }
@@ -184,9 +184,10 @@ impl World<'_> {
     pub(super) fn close_pod(&mut self, ordinal: u32) {
         self.fleet.bury(ordinal);
         let slot = self.fleet.slot_mut(ordinal);
-        self.recorder.pod(&slot.record());
+        slot.catch_up(self.now);
+        self.recorder.pod(&slot.record(self.now));
         if let Some(engine) = slot.engine.take() {
-            self.totals.engines.add(engine.stats());
+            self.totals.engines.add(engine.stats(self.now));
             self.totals.backlog.engine_queue(self.now, slot.waiting, 0);
             slot.waiting = 0;
         }

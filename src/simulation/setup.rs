@@ -8,7 +8,7 @@ use crate::monitoring::series::Retention;
 use crate::monitoring::vllm_metrics::Schema;
 use crate::monitoring::{Keep, MonitoringSpec};
 use crate::problem::Problem;
-use crate::serving::engine::{EngineConfig, EngineCore, EngineTiming, StepTimer};
+use crate::serving::engine::{Engine, EngineConfig, EngineCore, EngineTiming, FastEngine, StepTimer};
 use crate::serving::gateway::GatewaySpec;
 use crate::serving::nodes::NodesSpec;
 use crate::serving::performance::Startup;
@@ -110,9 +110,21 @@ pub struct ServingSetup {
     pub gateway: GatewaySpec,
 }
 
+/// The engines. They are one in all that they show, and differ in what they cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EngineKind {
+    /// [`FastEngine`]: a run of decode steps is one event.
+    #[default]
+    Fast,
+    /// [`EngineCore`]: every schedule pass, one by one.
+    Stepwise,
+}
+
 /// How an engine is made.
 #[derive(Clone)]
 pub struct EngineSetup {
+    /// Which of the two; it never changes a result.
+    pub kind: EngineKind,
     /// vLLM's configuration, defaults filled in.
     pub config: EngineConfig,
     /// `num_gpu_blocks`, the null block among them.
@@ -128,8 +140,12 @@ impl EngineSetup {
     ///
     /// # Errors
     /// The blocks do not hold one request of the greatest length.
-    pub(super) fn build(&self) -> Result<EngineCore, Problem> {
-        EngineCore::new(self.config.clone(), self.kv_blocks, Arc::clone(&self.step_time), self.timing)
+    pub(super) fn build(&self) -> Result<Box<dyn Engine>, Problem> {
+        let (config, timer) = (self.config.clone(), Arc::clone(&self.step_time));
+        Ok(match self.kind {
+            EngineKind::Stepwise => Box::new(EngineCore::new(config, self.kv_blocks, timer, self.timing)?),
+            EngineKind::Fast => Box::new(FastEngine::new(config, self.kv_blocks, timer, self.timing)?),
+        })
     }
 }
 

@@ -19,7 +19,7 @@ use crate::monitoring::rules::Rules;
 use crate::monitoring::scrape::{Prometheus, TargetId};
 use crate::monitoring::vllm_metrics::Schema;
 use crate::random::Streams;
-use crate::serving::engine::{Engine, EngineCore};
+use crate::serving::engine::Engine;
 use crate::serving::nodes::{NodeId, Nodes};
 use crate::units::{SimDuration, SimTime, UnixMillis};
 use rustc_hash::FxHashMap;
@@ -148,10 +148,10 @@ impl Sensor {
     }
 
     /// The first sample of a family on an engine's own page, as it is now.
-    pub(super) fn read_page(&self, engine: &EngineCore, family: &str) -> Option<f64> {
+    pub(super) fn read_page(&self, now: SimTime, engine: &dyn Engine, family: &str) -> Option<f64> {
         let column = self.schema.columns().iter().position(|labels| labels.get(METRIC_NAME) == family)?;
         let mut page = Vec::new();
-        self.schema.fill(engine.stats(), self.epoch, &mut page);
+        self.schema.fill(engine.stats(now), self.epoch, &mut page);
         page.get(column).copied()
     }
 }
@@ -287,15 +287,16 @@ impl World<'_> {
                 Shown::Values(kube_state_metrics::page(status).to_vec())
             }
             Owner::Pod(ordinal) => {
-                let slot = self.fleet.slot(ordinal);
+                let slot = self.fleet.slot_mut(ordinal);
+                slot.catch_up(self.now);
                 let Some(engine) = slot.engine.as_ref().filter(|_| slot.pod.answers()) else {
                     return Shown::Refused;
                 };
                 let mut page = std::mem::take(&mut sensor.page);
-                sensor.scraped.fill(engine.stats(), sensor.epoch.at(slot.serving_since), &mut page);
+                sensor.scraped.fill(engine.stats(self.now), sensor.epoch.at(slot.serving_since), &mut page);
                 Shown::Values(page)
             }
-            Owner::Epp => Shown::Series(sensor.exporters.epp_page(&self.fleet, &self.ingress)),
+            Owner::Epp => Shown::Series(sensor.exporters.epp_page(self.now, &mut self.fleet, &self.ingress)),
             Owner::Router => Shown::Series(sensor.exporters.router_page(&self.fleet, &self.ingress)),
             Owner::Wva => {
                 let desired = self.wva.as_ref().and_then(Wva::exported);

@@ -3,7 +3,6 @@
 use super::event::Event;
 use super::record::TickRecord;
 use super::world::World;
-use crate::serving::engine::Engine;
 use crate::serving::pod::Phase;
 use crate::units::{Replicas, SimDuration, SimTime};
 
@@ -51,7 +50,8 @@ impl World<'_> {
         self.recorder.tick(&record);
     }
 
-    fn tick_record(&self) -> TickRecord {
+    fn tick_record(&mut self) -> TickRecord {
+        self.fleet.catch_up(self.now);
         let mut record = TickRecord {
             at: self.now,
             arrived: self.totals.arrived - self.timeline.arrived,
@@ -73,7 +73,7 @@ impl World<'_> {
             if let Some(engine) = &slot.engine {
                 record.running += engine.num_running();
                 if slot.pod.phase() == Phase::Ready {
-                    let usage = engine.stats().kv_cache_usage_perc();
+                    let usage = engine.stats(self.now).kv_cache_usage_perc();
                     usage_sum += usage;
                     record.kv_usage_max = record.kv_usage_max.max(usage);
                 }

@@ -6,7 +6,7 @@ use super::record::Fate;
 use super::world::World;
 use crate::problem::Problem;
 use crate::random::Streams;
-use crate::serving::engine::{Engine, RequestId};
+use crate::serving::engine::RequestId;
 use crate::serving::flow_control::PodLoad;
 use crate::serving::gateway::{Admission, Gateway};
 use crate::serving::ingress_stats::{Finished, IngressStats};
@@ -137,17 +137,19 @@ impl World<'_> {
 
     /// Flow control reads the pods' metrics, and lets go of what it holds if the pool is not saturated.
     pub(super) fn gateway_refresh(&mut self) {
+        let now = self.now;
         let Ingress { gateway, router, .. } = &mut self.ingress;
         let Some(control) = &mut gateway.flow_control else { return };
+        self.fleet.catch_up(now);
         let load = |&pod: &u32| {
-            let stats = self.fleet.slot(pod).engine.as_ref()?.stats();
+            let stats = self.fleet.slot(pod).engine.as_ref()?.stats(now);
             Some(PodLoad {
                 waiting: stats.num_requests_waiting(),
                 kv_cache_usage: stats.kv_cache_usage_perc(),
             })
         };
         control.refresh(router.endpoints().iter().filter_map(load));
-        self.queue.push(self.now + control.refresh_interval(), Event::GatewayRefresh);
+        self.queue.push(now + control.refresh_interval(), Event::GatewayRefresh);
         if control.dispatches() {
             self.release_held();
         }
@@ -273,7 +275,7 @@ impl World<'_> {
                 fate: Fate::Waiting,
                 reason: "run_ended",
                 at: None,
-                served: flight.pod().map_or_else(Served::default, |pod| self.fleet.served(pod, request)),
+                served: flight.pod().map_or_else(Served::default, |pod| self.fleet.served(self.now, pod, request)),
             };
             let ending = match flight.stage {
                 Stage::GivenUp { at, .. } => {

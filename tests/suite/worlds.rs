@@ -8,7 +8,7 @@ mod shipped_policies;
 use dryscale::monitoring::{Keep, wal};
 use dryscale::random::Streams;
 use dryscale::scenario::{Draft, Inputs, Scenario};
-use dryscale::serving::engine::{BatchShape, EngineTiming, StepTimer};
+use dryscale::serving::engine::{BatchShape, DecodeForm, EngineTiming, StepTimer};
 use dryscale::simulation::record::{
     Controller, DecisionRecord, Fan, PodRecord, Recorder, RequestRecord, RunTotals, ScaleRecord, TickRecord,
 };
@@ -153,6 +153,10 @@ struct Steps {
 impl StepTimer for Steps {
     fn step_time(&self, batch: &BatchShape) -> SimDuration {
         ms(if batch.prefill_requests > 0 { self.prefill_ms } else { self.decode_ms })
+    }
+
+    fn decode_form(&self, _: u32) -> DecodeForm {
+        DecodeForm::constant(ms(self.decode_ms))
     }
 }
 

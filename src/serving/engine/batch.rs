@@ -56,6 +56,30 @@ impl BatchShape {
 pub trait StepTimer {
     /// Wall time of one step; zero only for an empty batch.
     fn step_time(&self, batch: &BatchShape) -> SimDuration;
+
+    /// The form of [`StepTimer::step_time`] for steps that decode `requests` requests and prefill nothing.
+    fn decode_form(&self, requests: u32) -> DecodeForm;
+}
+
+/// How long a step takes that decodes some number of requests, by the sum S of their contexts:
+/// `min(max(base + context_slope * S, floor), longest)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DecodeForm {
+    /// A(B): what does not depend on the contexts.
+    pub base: SimDuration,
+    /// D: what each token of the contexts adds.
+    pub context_slope: SimDuration,
+    /// F(B): the least time.
+    pub floor: SimDuration,
+    /// The most; a step that reaches it ends after any run.
+    pub longest: SimDuration,
+}
+
+impl DecodeForm {
+    /// Steps that all take `duration`.
+    pub const fn constant(duration: SimDuration) -> DecodeForm {
+        DecodeForm { base: duration, context_slope: SimDuration::ZERO, floor: SimDuration::ZERO, longest: SimDuration::MAX }
+    }
 }
 
 /// The outcome of one scheduling pass.

@@ -1,5 +1,6 @@
 //! Histograms as the Prometheus client keeps them, over integers.
 
+use crate::progression::Progression;
 use crate::units::{SimDuration, Tokens};
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -88,6 +89,23 @@ impl<T: Measure> BucketHistogram<T> {
     }
 }
 
+impl BucketHistogram<SimDuration> {
+    /// Counts each duration of a progression `n` times, by solving for the bounds that it crosses.
+    pub fn observe_progression(&mut self, progression: Progression, n: u64) {
+        let mut counted = 0;
+        while counted < progression.steps {
+            let units = progression.duration(counted).units();
+            let bucket = self.bounds.partition_point(|&bound| bound < units);
+            let bound = self.bounds.get(bucket).copied().unwrap_or(u64::MAX);
+            let up_to = progression.steps_up_to(SimDuration::from_ps(bound));
+            self.counts[bucket] += (up_to - counted) * n;
+            counted = up_to;
+        }
+        self.count += progression.steps * n;
+        self.sum += progression.total_ps() * u128::from(n);
+    }
+}
+
 /// Whole and fractional units apart: a sum of picoseconds has more digits than an `f64`.
 fn exposed<T: Measure>(units: u128) -> f64 {
     let per = u128::from(T::PER_EXPOSED);
@@ -152,6 +170,7 @@ pub(super) mod families {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn a_sample_on_a_bound_belongs_to_its_bucket() {
@@ -162,6 +181,21 @@ mod tests {
         let buckets: Vec<_> = h.buckets().collect();
         assert_eq!(buckets, [(1.0, 2), (2.0, 3), (5.0, 4), (10.0, 5)]);
         assert_eq!((h.count(), h.sum()), (6, 27.0));
+    }
+
+    proptest! {
+        #[test]
+        fn a_progression_counts_as_its_durations_do(
+            first in 0u64..90_000, growth in prop_oneof![Just(0), 0u64..3000], steps in 0u64..200, n in 0u64..4,
+        ) {
+            let scale = |us: u64| SimDuration::from_ps(us * 1_000_000_000);
+            let progression = Progression { first: scale(first), growth: scale(growth), steps };
+            let mut at_once = BucketHistogram::<SimDuration>::new(families::inter_token_latency());
+            let mut one_by_one = at_once.clone();
+            at_once.observe_progression(progression, n);
+            (0..steps).for_each(|i| one_by_one.observe_n(progression.duration(i), n));
+            prop_assert_eq!(at_once, one_by_one);
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@
 
 use super::batch::{Batch, StepTimer};
 use super::config::EngineConfig;
-use super::output_processor::OutputProcessor;
+use super::output_processor::{Alike, OutputProcessor};
 use super::request::{EngineRequest, Output, Refusal, RequestId, Usage};
 use super::scheduler::Scheduler;
 use super::stats::Stats;
@@ -28,8 +28,12 @@ use std::fmt;
 use std::sync::Arc;
 
 /// An engine on a clock, as the simulation drives it. Two engines of one behaviour give the same outputs at the same
-/// times, in the same order, and the same [`Stats`] between events.
-pub trait Engine {
+/// times, in the same order, and the same [`Stats`] at every instant.
+///
+/// Batches may end between two calls without anybody being told. Methods that show what such batches move take the
+/// instant at which it is asked for, and [`Engine::catch_up`] must have been called for that instant or a later call have
+/// implied it: all but these reading methods do.
+pub trait Engine: fmt::Debug {
     /// `request` reaches the engine's input queue at `now`, its way through the API server behind it. It joins the
     /// first pass that is scheduled after that.
     ///
@@ -52,8 +56,12 @@ pub trait Engine {
     /// pass or passes. What clients hear is added to `out`, in the order in which the engine acts.
     fn advance(&mut self, now: SimTime, out: &mut Vec<Output>);
 
-    /// What the API process' `/metrics` shows.
-    fn stats(&self) -> &Stats;
+    /// Accounts for all batches that ended at or before `now`, none of which clients hear of: [`Engine::next_event`] lies
+    /// after it.
+    fn catch_up(&mut self, now: SimTime);
+
+    /// What the API process' `/metrics` shows at `now`.
+    fn stats(&self, now: SimTime) -> &Stats;
 
     /// How long the GPU has run steps until `now`, the one that runs included.
     fn busy(&self, now: SimTime) -> SimDuration;
@@ -75,8 +83,8 @@ pub trait Engine {
     /// Whether the request with this name runs.
     fn is_running(&self, id: RequestId) -> bool;
 
-    /// What a request that was taken and has not ended got and cost so far; nothing for any other.
-    fn usage(&self, id: RequestId) -> Usage;
+    /// What a request that was taken and has not ended got and cost until `now`; nothing for any other.
+    fn usage(&self, now: SimTime, id: RequestId) -> Usage;
 
     /// Recounts what is kept incrementally, in time proportional to all requests and KV-cache blocks.
     ///
@@ -96,30 +104,33 @@ pub struct EngineTiming {
 
 /// The engine that runs every pass: the reference.
 pub struct EngineCore {
-    config: EngineConfig,
-    scheduler: Scheduler,
-    timer: Arc<dyn StepTimer + Send + Sync>,
+    pub(super) config: EngineConfig,
+    pub(super) scheduler: Scheduler,
+    pub(super) timer: Arc<dyn StepTimer + Send + Sync>,
     timing: EngineTiming,
     /// Requests that no drain has taken yet.
-    input: VecDeque<EngineRequest>,
-    aborts: Vec<RequestId>,
+    pub(super) input: VecDeque<EngineRequest>,
+    pub(super) aborts: Vec<RequestId>,
     /// Scheduled batches, oldest first: at most two, under sync scheduling one.
-    in_flight: VecDeque<InFlight>,
+    pub(super) in_flight: VecDeque<InFlight>,
     /// Batches to be filled again.
-    spare: Vec<Batch>,
-    gpu_free_at: SimTime,
+    pub(super) spare: Vec<Batch>,
+    /// When the last batch in flight ends.
+    pub(super) gpu_free_at: SimTime,
     /// When the first request came to the idle engine.
     woken_at: Option<SimTime>,
     /// Whether no batch has run since the engine was idle.
     idle: bool,
     tokens: Vec<TokenOutput>,
-    processor: OutputProcessor,
+    pub(super) processor: OutputProcessor,
 }
 
-struct InFlight {
-    batch: Batch,
-    duration: SimDuration,
-    end: SimTime,
+/// A batch that was scheduled and whose outputs were not processed.
+#[derive(Clone)]
+pub(super) struct InFlight {
+    pub(super) batch: Batch,
+    pub(super) duration: SimDuration,
+    pub(super) end: SimTime,
 }
 
 impl EngineCore {
@@ -178,7 +189,7 @@ impl EngineCore {
     }
 
     /// Gives all arrivals to the scheduler, then acts on the aborts that came after them.
-    fn drain_input(&mut self, now: SimTime, out: &mut Vec<Output>) {
+    pub(super) fn drain_input(&mut self, now: SimTime, out: &mut Vec<Output>) {
         while let Some(request) = self.input.pop_front() {
             let slot = self.scheduler.add_request(&request);
             let max_tokens = Tokens(request.max_tokens_param(self.config.max_model_len));
@@ -197,10 +208,15 @@ impl EngineCore {
         }
     }
 
-    /// Schedules a pass and puts its batch behind those in flight.
+    /// Schedules a pass.
     fn schedule(&mut self, now: SimTime) {
         let mut batch = self.spare.pop().unwrap_or_default();
         self.scheduler.schedule(&mut batch);
+        self.launch(now, batch);
+    }
+
+    /// Puts a batch that a pass at `now` has filled behind those in flight.
+    pub(super) fn launch(&mut self, now: SimTime, batch: Batch) {
         self.processor.scheduled(now, &batch);
         let mut start = self.gpu_free_at.max(now);
         let mut duration = SimDuration::ZERO;
@@ -224,16 +240,39 @@ impl EngineCore {
                 || self.scheduler.has_requests())
     }
 
-    /// Processes the outputs of the oldest batch, which has ended.
-    fn complete_oldest(&mut self, now: SimTime, out: &mut Vec<Output>) {
+    /// Processes the outputs of the oldest batch, which has ended, with `alike` tokens beside those that the batch lists.
+    pub(super) fn complete_oldest(&mut self, now: SimTime, alike: Alike, out: &mut Vec<Output>) {
         let Some(InFlight { batch, duration, .. }) = self.in_flight.pop_front() else { return };
         self.process_aborts(now, out);
         self.tokens.clear();
         self.scheduler.update(&batch, &mut self.tokens);
-        self.processor.process(now, now + self.timing.output_delay, &self.tokens, out);
+        self.processor.process(now, now + self.timing.output_delay, alike, &self.tokens, out);
         self.processor.sample(&mut self.scheduler);
         self.processor.stats.busy += duration;
         self.spare.push(batch);
+    }
+
+    /// The rest of the loop's turn at `now`, when the outputs that were due have been processed: arrivals, then the next
+    /// pass or passes.
+    pub(super) fn go_on(&mut self, now: SimTime, out: &mut Vec<Output>) {
+        loop {
+            self.drain_input(now, out);
+            if self.scheduler.has_requests() {
+                self.schedule(now);
+                if self.schedules_ahead() {
+                    continue;
+                }
+            }
+            match self.in_flight.front() {
+                None => {
+                    self.idle = true;
+                    return;
+                }
+                Some(oldest) if oldest.end > now => return,
+                // A pass without tokens has taken no time.
+                Some(_) => self.complete_oldest(now, Alike::default(), out),
+            }
+        }
     }
 }
 
@@ -262,28 +301,13 @@ impl Engine for EngineCore {
     fn advance(&mut self, now: SimTime, out: &mut Vec<Output>) {
         debug_assert_eq!(self.next_event(), Some(now), "advance is called at next_event");
         self.woken_at = None;
-        self.complete_oldest(now, out);
-        loop {
-            self.drain_input(now, out);
-            if self.scheduler.has_requests() {
-                self.schedule(now);
-                if self.schedules_ahead() {
-                    continue;
-                }
-            }
-            match self.in_flight.front() {
-                None => {
-                    self.idle = true;
-                    return;
-                }
-                Some(oldest) if oldest.end > now => return,
-                // A pass without tokens has taken no time.
-                Some(_) => self.complete_oldest(now, out),
-            }
-        }
+        self.complete_oldest(now, Alike::default(), out);
+        self.go_on(now, out);
     }
 
-    fn stats(&self) -> &Stats {
+    fn catch_up(&mut self, _now: SimTime) {}
+
+    fn stats(&self, _now: SimTime) -> &Stats {
         &self.processor.stats
     }
 
@@ -308,7 +332,7 @@ impl Engine for EngineCore {
         self.scheduler.is_running(id)
     }
 
-    fn usage(&self, id: RequestId) -> Usage {
+    fn usage(&self, _now: SimTime, id: RequestId) -> Usage {
         self.scheduler.slot(id).map_or_else(Usage::default, |slot| self.processor.usage(slot))
     }
 
@@ -331,7 +355,7 @@ impl fmt::Debug for EngineCore {
 #[cfg(test)]
 mod tests {
     use super::super::{
-        AdmissionRejections, BatchShape, EngineArgs, FinishReason, GpuClass, ModelLimits, RequestSuccess,
+        AdmissionRejections, BatchShape, DecodeForm, EngineArgs, FinishReason, GpuClass, ModelLimits, RequestSuccess,
     };
     use super::*;
     use crate::workload::Finish;
@@ -342,6 +366,10 @@ mod tests {
     impl StepTimer for Fixed {
         fn step_time(&self, batch: &BatchShape) -> SimDuration {
             SimDuration::from_nanos(if batch.prefill_requests > 0 { 100 } else { 10 })
+        }
+
+        fn decode_form(&self, _: u32) -> DecodeForm {
+            DecodeForm::constant(SimDuration::from_nanos(10))
         }
     }
 
@@ -406,7 +434,7 @@ mod tests {
         assert_eq!(events, [at(1000), at(1107), at(1117), at(1127)]);
         assert_eq!(out[0], first_token(0, 1109));
         assert_eq!(finished_at(&out, 0), Some((at(1129), FinishReason::Length)));
-        let stats = engine.stats();
+        let stats = engine.stats(SimTime::ZERO);
         assert_eq!((stats.steps, stats.busy), (3, SimDuration::from_nanos(120)));
         assert_eq!((stats.prompt_tokens, stats.generation_tokens), (20, 3));
         assert_eq!(stats.request_success, RequestSuccess { stop: 0, length: 1 });
@@ -431,8 +459,8 @@ mod tests {
         let (events, out) = run(&mut engine, 9999);
         assert_eq!(events, [at(1000), at(1107), at(1117), at(1127), at(1137)]);
         assert_eq!(finished_at(&out, 0), Some((at(1129), FinishReason::Stop)));
-        assert_eq!((engine.stats().steps, engine.stats().generation_tokens), (4, 3));
-        assert_eq!(engine.stats().request_params_max_tokens.sum(), 44.0);
+        assert_eq!((engine.stats(SimTime::ZERO).steps, engine.stats(SimTime::ZERO).generation_tokens), (4, 3));
+        assert_eq!(engine.stats(SimTime::ZERO).request_params_max_tokens.sum(), 44.0);
     }
 
     #[test]
@@ -445,7 +473,7 @@ mod tests {
             engine.submit(at(1050), request(1, 1050, 2, Finish::Length)).expect("taken");
             out.extend(run(&mut engine, 9999).1);
             assert!(out.contains(&first_token(1, first_seen)), "{mode}: {out:?}");
-            assert_eq!(engine.stats().request_queue_time.count(), 2);
+            assert_eq!(engine.stats(SimTime::ZERO).request_queue_time.count(), 2);
         }
     }
 
@@ -475,7 +503,7 @@ mod tests {
         // The first batch starts after the idle penalty and runs from 1007 to 1107, the second to 1117.
         assert_eq!([1000, 1007, 1057, 1107, 1112].map(|ns| busy(&engine, ns)), [0, 0, 50, 100, 105]);
         run(&mut engine, 9999);
-        assert_eq!((busy(&engine, 9999), engine.stats().busy.as_ps() / 1000), (120, 120));
+        assert_eq!((busy(&engine, 9999), engine.stats(SimTime::ZERO).busy.as_ps() / 1000), (120, 120));
     }
 
     #[test]
@@ -483,16 +511,16 @@ mod tests {
         let mut engine = engine("");
         engine.submit(at(1000), request(0, 1000, 30, Finish::Eos)).expect("taken");
         run(&mut engine, 1107);
-        let usage = engine.usage(RequestId(0));
+        let usage = engine.usage(SimTime::ZERO, RequestId(0));
         assert_eq!((usage.output_tokens, usage.scheduled_at), (Tokens(1), Some(at(1000))));
-        assert_eq!(engine.usage(RequestId(77)), Usage::default());
+        assert_eq!(engine.usage(SimTime::ZERO, RequestId(77)), Usage::default());
         engine.abort(at(1110), RequestId(0));
         engine.abort(at(1110), RequestId(77));
         let (events, out) = run(&mut engine, 9999);
         assert_eq!(events, [at(1117), at(1127)]);
         let [Output::Aborted { id: RequestId(0), at: when, usage }] = out[..] else { panic!("{out:?}") };
         assert_eq!((when, usage.output_tokens, usage.scheduled_at), (at(1117), Tokens(1), Some(at(1000))));
-        assert_eq!((engine.stats().generation_tokens, engine.stats().num_requests_running), (1, 0));
+        assert_eq!((engine.stats(SimTime::ZERO).generation_tokens, engine.stats(SimTime::ZERO).num_requests_running), (1, 0));
         assert_eq!(engine.unfinished().count(), 0);
     }
 
@@ -504,7 +532,7 @@ mod tests {
         let (events, out) = run(&mut engine, 9999);
         assert_eq!(events, [at(1000)]);
         assert!(matches!(out[..], [Output::Aborted { id: RequestId(0), .. }]), "{out:?}");
-        assert_eq!(engine.stats().steps, 0);
+        assert_eq!(engine.stats(SimTime::ZERO).steps, 0);
     }
 
     #[test]
@@ -519,13 +547,13 @@ mod tests {
         // The first token of 1 ends its prefill, and max_model_len its answer.
         let (_, out) = run(&mut engine, 9999);
         assert_eq!(finished_at(&out, 1).map(|(_, reason)| reason), Some(FinishReason::Length));
-        assert_eq!(engine.stats().generation_tokens, 1);
+        assert_eq!(engine.stats(SimTime::ZERO).generation_tokens, 1);
         for id in 3..5 {
             assert_eq!(engine.submit(at(9999), sized(id, 5)), Ok(()));
         }
         assert_eq!(engine.submit(at(9999), sized(5, 5)), Err(Refusal::MaxNumQueuedReqs));
         let rejections = AdmissionRejections { max_num_queued_reqs: 1, max_num_queued_tokens: 1 };
-        assert_eq!(engine.stats().admission_rejections, rejections);
+        assert_eq!(engine.stats(SimTime::ZERO).admission_rejections, rejections);
     }
 
     #[test]

@@ -25,6 +25,9 @@
 //!     fn step_time(&self, _: &BatchShape) -> SimDuration {
 //!         SimDuration::from_millis(10)
 //!     }
+//!     fn decode_form(&self, _: u32) -> DecodeForm {
+//!         DecodeForm::constant(SimDuration::from_millis(10))
+//!     }
 //! }
 //!
 //! let gpu = GpuClass { name: "NVIDIA L4".into(), memory_bytes: 24 << 30 };
@@ -50,7 +53,7 @@
 //! }
 //! let first_token_at = SimTime::ZERO + SimDuration::from_millis(10);
 //! assert_eq!(heard[0], Output::FirstToken { id: RequestId(0), at: first_token_at });
-//! assert_eq!(engine.stats().steps, 3);
+//! assert_eq!(engine.stats(SimTime::ZERO).steps, 3);
 //! # Ok::<(), dryscale::problem::Problem>(())
 //! ```
 
@@ -62,6 +65,7 @@ mod bucket_histogram;
 mod config;
 mod content;
 mod engine_core;
+mod fast;
 mod flags;
 mod kv_cache;
 mod output_processor;
@@ -77,10 +81,11 @@ mod waiting;
 mod properties;
 
 pub use args::{EngineArgs, GpuClass, ModelLimits, PerformanceMode};
-pub use batch::{Admitted, Batch, BatchShape, Scheduled, StepTimer};
+pub use batch::{Admitted, Batch, BatchShape, DecodeForm, Scheduled, StepTimer};
 pub use bucket_histogram::{BucketHistogram, Measure};
 pub use config::{EngineConfig, SchedulingPolicy};
 pub use engine_core::{Engine, EngineCore, EngineTiming};
+pub use fast::FastEngine;
 pub use release::Release;
 pub use request::{EngineRequest, FinishReason, Output, Refusal, RequestId, Usage};
 pub use scheduler::{PrefixCacheStats, Scheduler, Slot};

@@ -8,6 +8,7 @@ use super::request::{EngineRequest, FinishReason, Output, RequestId, Usage};
 use super::scheduler::{Scheduler, Slot};
 use super::stats::Stats;
 use super::update::TokenOutput;
+use crate::progression::Progression;
 use crate::units::{SimDuration, SimTime, Tokens};
 
 /// vLLM's `RequestState` and `RequestStateStats`.
@@ -37,6 +38,16 @@ struct Latencies {
     measured: u64,
 }
 
+/// Tokens of a step that are all alike, so that they are counted and not told one by one: none is a request's first or
+/// last, and the one before it came with the step before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Alike {
+    /// How many.
+    pub(super) tokens: u32,
+    /// Those of measured requests.
+    pub(super) measured: u32,
+}
+
 /// Turns the engine's outputs into what clients hear and into [`Stats`].
 #[derive(Clone, Debug)]
 pub(super) struct OutputProcessor {
@@ -44,13 +55,15 @@ pub(super) struct OutputProcessor {
     states: Vec<RequestState>,
     /// Prompt tokens of requests without a first token, for `max_num_queued_tokens`.
     queued_tokens: u64,
+    /// When the latest step ended.
+    processed_at: SimTime,
     pub(super) stats: Stats,
 }
 
 impl OutputProcessor {
     pub(super) fn new(config: &EngineConfig, scheduler: &Scheduler) -> Self {
         let stats = Stats::new(config, scheduler.usable_blocks());
-        OutputProcessor { states: Vec::new(), queued_tokens: 0, stats }
+        OutputProcessor { states: Vec::new(), queued_tokens: 0, processed_at: SimTime::ZERO, stats }
     }
 
     /// Prompt tokens of the requests here that have no first token.
@@ -95,16 +108,19 @@ impl OutputProcessor {
         }
     }
 
-    /// A step ended at `now` with these tokens, which clients see at `visible`.
+    /// A step ended at `now` with these tokens, which clients see at `visible`, and with tokens that are alike.
     pub(super) fn process(
         &mut self,
         now: SimTime,
         visible: SimTime,
+        alike: Alike,
         tokens: &[TokenOutput],
         out: &mut Vec<Output>,
     ) {
         let mut computed_prompts = 0;
-        let mut latencies = Latencies::default();
+        let mut latencies =
+            Latencies { latency: now.since(self.processed_at), all: alike.tokens.into(), measured: alike.measured.into() };
+        self.processed_at = now;
         for token in tokens {
             let state = &mut self.states[token.slot.index()];
             state.generation_tokens += 1;
@@ -134,10 +150,44 @@ impl OutputProcessor {
             }
         }
         latencies.count_in(&mut self.stats);
-        if !tokens.is_empty() {
-            self.stats.generation_tokens += tokens.len() as u64;
-            self.stats.iteration_tokens.observe(Tokens(computed_prompts + tokens.len() as u32));
+        let all = alike.tokens + tokens.len() as u32;
+        if all > 0 {
+            self.stats.generation_tokens += u64::from(all);
+            self.stats.iteration_tokens.observe(Tokens(computed_prompts + all));
         }
+    }
+
+    /// Steps ended one after another, the last of them at `now`, each with nothing but `alike` tokens. How long they took
+    /// is `progressions`, in order.
+    pub(super) fn process_run(&mut self, now: SimTime, alike: Alike, progressions: &[Progression]) {
+        self.processed_at = now;
+        let steps = progressions.iter().map(|progression| progression.steps).sum();
+        let (tokens, measured) = (u64::from(alike.tokens), u64::from(alike.measured));
+        for progression in progressions {
+            self.stats.inter_token_latency.observe_progression(*progression, tokens);
+            self.stats.itl.record_progression(*progression, measured);
+        }
+        self.stats.generation_tokens += tokens * steps;
+        self.stats.iteration_tokens.observe_n(Tokens(alike.tokens), steps);
+    }
+
+    /// The request in `slot` was counted among those alike for `tokens` tokens, the last of them in the latest step.
+    pub(super) fn was_alike(&mut self, slot: Slot, tokens: u32) {
+        if tokens > 0 {
+            let state = &mut self.states[slot.index()];
+            state.generation_tokens += tokens;
+            state.last_token_at = self.processed_at;
+        }
+    }
+
+    /// When the latest step ended.
+    pub(super) fn processed_at(&self) -> SimTime {
+        self.processed_at
+    }
+
+    /// Whether the request in `slot` counts in the summary's inter-token latencies.
+    pub(super) fn is_measured(&self, slot: Slot) -> bool {
+        self.states[slot.index()].measured
     }
 
     /// The scheduler's counts at the end of a step's update.

@@ -129,7 +129,17 @@ impl StepTimer for Linear {
             return SimDuration::ZERO;
         }
         let context = batch.decode_context + batch.prefill_pairs_x2 as u64 / 2;
-        SimDuration::from_nanos(20 + 3 * u64::from(batch.requests()) + context / 16 + batch.prefill_tokens)
+        let fixed = 20 + 3 * u64::from(batch.requests()) + batch.prefill_tokens;
+        SimDuration::from_ps(1000 * fixed + 62 * context)
+    }
+
+    fn decode_form(&self, requests: u32) -> DecodeForm {
+        DecodeForm {
+            base: SimDuration::from_nanos(20 + 3 * u64::from(requests)),
+            context_slope: SimDuration::from_ps(62),
+            floor: SimDuration::ZERO,
+            longest: SimDuration::MAX,
+        }
     }
 }
 
@@ -393,7 +403,7 @@ fn run_engine(load: &Load) -> Result<(Vec<Output>, Stats), TestCaseError> {
         Output::Aborted { at, .. } => at + TIMING.output_delay,
     };
     prop_assert!(out.is_sorted_by_key(acted_at));
-    Ok((out, engine.stats().clone()))
+    Ok((out, engine.stats(SimTime::ZERO).clone()))
 }
 
 proptest! {

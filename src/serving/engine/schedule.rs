@@ -5,12 +5,25 @@ use super::scheduler::{Request, Scheduler, Slot, Status};
 use crate::units::Tokens;
 
 /// What is left to give out in a pass.
-struct Pass<'a> {
-    batch: &'a mut Batch,
+pub(super) struct Pass<'a> {
+    pub(super) batch: &'a mut Batch,
     /// Tokens left of the step's budget.
-    budget: u32,
+    pub(super) budget: u32,
     /// Longest chunk of one request; `u32::MAX`: no limit.
-    chunk: u32,
+    pub(super) chunk: u32,
+}
+
+/// Why no more requests were admitted in a pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Admission {
+    /// None waits that could be.
+    NobodyWaits,
+    /// All seats are taken.
+    SeatsTaken,
+    /// The step's tokens are given out, or too few are left for a prompt that must not be cut.
+    BudgetSpent,
+    /// The next one does not fit in the KV cache.
+    CacheFull,
 }
 
 impl Scheduler {
@@ -23,16 +36,15 @@ impl Scheduler {
         batch.clear();
         let budget = self.config.max_num_scheduled_tokens.get();
         let mut pass = Pass { batch, budget, chunk: self.long_prefill_chunk() };
-        self.schedule_running(&mut pass);
+        self.schedule_running(&mut pass, 0);
         if pass.batch.preempted.is_empty() {
             self.schedule_waiting(&mut pass);
         }
-        self.count_as_computed(batch);
-        self.finished_since_pass = false;
+        self.end_pass(batch);
     }
 
     /// The longest chunk of one prompt. A request that is alone has nobody to starve, so it is not limited.
-    fn long_prefill_chunk(&self) -> u32 {
+    pub(super) fn long_prefill_chunk(&self) -> u32 {
         let threshold = self.config.long_prefill_token_threshold.get();
         let requests = self.num_running() + self.num_waiting();
         if threshold == 0 || requests <= 1 {
@@ -44,15 +56,13 @@ impl Scheduler {
         }
     }
 
-    fn schedule_running(&mut self, pass: &mut Pass<'_>) {
+    /// Goes through the running requests from `index` on.
+    pub(super) fn schedule_running(&mut self, pass: &mut Pass<'_>, mut index: usize) {
         let max_model_len = self.config.max_model_len.get();
-        let mut index = 0;
         while index < self.running.len() && pass.budget > 0 {
             let slot = self.running[index];
             let request = &self.requests[slot.index()];
-            // Positions end one short of `max_model_len`, as the token sampled there still needs one.
-            let room = max_model_len.saturating_sub(request.computed + 1);
-            let tokens = request.uncomputed().min(pass.chunk).min(pass.budget).min(room);
+            let tokens = request.next_chunk(pass.chunk, pass.budget, max_model_len);
             if tokens == 0 || request.last_token_is_in_flight() {
                 index += 1;
                 continue;
@@ -65,6 +75,18 @@ impl Scheduler {
             pass.budget -= tokens;
             index += 1;
         }
+    }
+
+    /// Whether there are blocks for what a pass gives to the running requests from `index` on, beside `taken` blocks.
+    pub(super) fn prefills_fit(&self, pass: &Pass<'_>, index: usize, taken: u32) -> bool {
+        let (mut budget, mut needed) = (pass.budget, taken);
+        for slot in &self.running[index..] {
+            let request = &self.requests[slot.index()];
+            let tokens = request.next_chunk(pass.chunk, budget, self.config.max_model_len.get());
+            budget -= tokens;
+            needed += self.cache.missing(&request.table, request.computed + tokens);
+        }
+        needed <= self.free_blocks().get()
     }
 
     /// Gives `running[index]` blocks for `tokens` more tokens, preempting others for as long as it takes. False if
@@ -90,9 +112,16 @@ impl Scheduler {
         }
     }
 
-    fn schedule_waiting(&mut self, pass: &mut Pass<'_>) {
-        while pass.budget > 0 && self.num_running() < self.config.max_num_active_seqs {
-            let Some(waiting) = self.waiting.peek() else { break };
+    /// Admits waiting requests until one does not fit.
+    pub(super) fn schedule_waiting(&mut self, pass: &mut Pass<'_>) -> Admission {
+        let ended = loop {
+            let Some(waiting) = self.waiting.peek() else { break Admission::NobodyWaits };
+            if self.num_running() >= self.config.max_num_active_seqs {
+                break Admission::SeatsTaken;
+            }
+            if pass.budget == 0 {
+                break Admission::BudgetSpent;
+            }
             let request = &mut self.requests[waiting.slot.index()];
             if request.stale > 0 {
                 // Outputs from before its preemption are still to come: to resume now could sample a token twice.
@@ -104,34 +133,37 @@ impl Scheduler {
                 self.passed_over.push(waiting);
                 continue;
             }
-            if !self.admit(waiting.slot, pass) {
-                break;
+            if let Err(why) = self.admit(waiting.slot, pass) {
+                break why;
             }
-        }
+        };
         while let Some(waiting) = self.passed_over.pop() {
             self.waiting.push_front(waiting);
         }
+        ended
     }
 
-    /// Admits the head of the waiting queue; false if it does not fit.
-    fn admit(&mut self, slot: Slot, pass: &mut Pass<'_>) -> bool {
+    /// Admits the head of the waiting queue, if it fits.
+    fn admit(&mut self, slot: Slot, pass: &mut Pass<'_>) -> Result<(), Admission> {
         let Request { table, content, tokens: known, .. } = &mut self.requests[slot.index()];
         let cached = self.cache.look_up(table, content, *known);
         let wanted = (*known - cached).min(pass.chunk);
         if !self.config.enable_chunked_prefill && wanted > pass.budget {
-            return false;
+            return Err(Admission::BudgetSpent);
         }
         let tokens = wanted.min(pass.budget);
         if !self.cache.admit(table, content, *known, tokens, !self.running.is_empty()) {
-            return false;
+            return Err(Admission::CacheFull);
         }
         self.waiting.pop();
         self.running.push(slot);
+        self.admissions += 1;
         let request = &mut self.requests[slot.index()];
         let resumed = request.status == Status::Preempted;
         request.status = Status::Running;
         request.computed = cached;
         request.prefill_end = request.tokens;
+        request.seat = self.admissions;
         if request.deferred {
             request.deferred = false;
             self.deferred -= 1;
@@ -141,7 +173,7 @@ impl Scheduler {
         pass.batch.admitted.push(Admitted { id, slot, cached_tokens: Tokens(cached), resumed });
         pass.batch.scheduled.push(Scheduled { id, slot, tokens: Tokens(tokens), samples: false });
         pass.budget -= tokens;
-        true
+        Ok(())
     }
 
     fn count_look_up(&mut self, resumed: bool, queries: u32, hits: u32) {
@@ -162,7 +194,8 @@ impl Scheduler {
 
     /// Counts what was given out as computed, so that the next pass can go on before this step is done
     /// (`_update_after_schedule`), and sums up the step.
-    fn count_as_computed(&mut self, batch: &mut Batch) {
+    pub(super) fn end_pass(&mut self, batch: &mut Batch) {
+        self.finished_since_pass = false;
         for scheduled in &mut batch.scheduled {
             let request = &mut self.requests[scheduled.slot.index()];
             let tokens = scheduled.tokens.get();
@@ -192,6 +225,13 @@ impl Pass<'_> {
 }
 
 impl Request {
+    /// How many tokens a pass gives it next, if it must not wait for its last token.
+    pub(super) fn next_chunk(&self, chunk: u32, budget: u32, max_model_len: u32) -> u32 {
+        // Positions end one short of `max_model_len`, as the token sampled there still needs one.
+        let room = max_model_len.saturating_sub(self.computed + 1);
+        self.uncomputed().min(chunk).min(budget).min(room)
+    }
+
     /// Tokens, those on their way included, whose KV is not computed.
     fn uncomputed(&self) -> u32 {
         self.tokens + self.placeholders - self.computed

@@ -65,6 +65,8 @@ pub(super) struct Request {
     pub(super) priority: i32,
     pub(super) arrival_time: SimTime,
     pub(super) preemptions: u32,
+    /// When it was admitted last, in a count of admissions from 1: `running` is in this order.
+    pub(super) seat: u64,
 }
 
 /// Prefix-cache counts since they were last taken (`PrefixCacheStats`). First admissions are what vLLM exports.
@@ -97,6 +99,8 @@ pub struct Scheduler {
     pub(super) waiting: WaitingQueue,
     /// In order of admission; a resumed request is at the end again.
     pub(super) running: Vec<Slot>,
+    /// Admissions so far.
+    pub(super) admissions: u64,
     pub(super) deferred: u32,
     pub(super) cache: KvCache,
     pub(super) prefix_cache: PrefixCacheStats,
@@ -117,6 +121,7 @@ impl Scheduler {
             vacant: Vec::new(),
             slots: FxHashMap::default(),
             running: Vec::new(),
+            admissions: 0,
             deferred: 0,
             prefix_cache: PrefixCacheStats::default(),
             passed_over: Vec::new(),
@@ -150,6 +155,7 @@ impl Scheduler {
             priority: request.priority,
             arrival_time: request.arrival_time,
             preemptions: 0,
+            seat: 0,
         };
         let slot = self.vacant.pop().unwrap_or(Slot(self.requests.len() as u32));
         self.slots.insert(request.id, slot);
@@ -170,12 +176,20 @@ impl Scheduler {
         let slot = self.slot(id)?;
         let request = &self.requests[slot.index()];
         if request.status == Status::Running {
-            self.running.retain(|&running| running != slot);
+            self.unseat(slot);
         } else {
             self.waiting.retain(|waiting| waiting.slot != slot);
         }
         self.leave(slot);
         Some(slot)
+    }
+
+    /// Takes a running request from `running`.
+    pub(super) fn unseat(&mut self, slot: Slot) {
+        let seat = |slot: &Slot| self.requests[slot.index()].seat;
+        if let Ok(index) = self.running.binary_search_by_key(&seat(&slot), seat) {
+            self.running.remove(index);
+        }
     }
 
     /// Frees what a request holds and vacates its slot. It must be taken from its queue too.
@@ -205,6 +219,15 @@ impl Scheduler {
     /// Requests that run.
     pub fn num_running(&self) -> u32 {
         self.running.len() as u32
+    }
+
+    /// From which place on `running` holds only requests whose prompts are not computed.
+    pub(super) fn first_prefilling(&self) -> usize {
+        let prefills = |slot: &&Slot| {
+            let request = &self.requests[slot.index()];
+            request.computed < request.prefill_end
+        };
+        self.running.len() - self.running.iter().rev().take_while(prefills).count()
     }
 
     /// Where the request with this name is kept, if it is here.

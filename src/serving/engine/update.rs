@@ -21,7 +21,7 @@ impl Scheduler {
     /// Batches must come back in the order in which they were scheduled. Tokens of requests that have left meanwhile
     /// are dropped; those of requests preempted meanwhile are kept, and may even finish them.
     pub fn update(&mut self, batch: &Batch, outputs: &mut Vec<TokenOutput>) {
-        let (mut left_running, mut left_waiting) = (false, false);
+        let mut left_waiting = false;
         for scheduled in &batch.scheduled {
             let request = &mut self.requests[scheduled.slot.index()];
             if request.id != scheduled.id || request.status == Status::Finished {
@@ -47,16 +47,15 @@ impl Scheduler {
             }
             outputs.push(TokenOutput { id: scheduled.id, slot: scheduled.slot, finish });
             if finish.is_some() {
-                left_running |= running;
+                if running {
+                    self.unseat(scheduled.slot);
+                }
                 left_waiting |= !running;
                 self.leave(scheduled.slot);
             }
         }
-        let requests = &self.requests;
-        if left_running {
-            self.running.retain(|slot| requests[slot.index()].status == Status::Running);
-        }
         if left_waiting {
+            let requests = &self.requests;
             self.waiting.retain(|waiting| requests[waiting.slot.index()].status != Status::Finished);
         }
     }

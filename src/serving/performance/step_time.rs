@@ -21,7 +21,7 @@ use super::cuda_graphs::CudaGraphs;
 use super::piecewise::Piecewise;
 use super::step_time_spec::{DecodeAttention, StepTimeSpec};
 use crate::problem::Problem;
-use crate::serving::engine::{BatchShape, StepTimer};
+use crate::serving::engine::{BatchShape, DecodeForm, StepTimer};
 use crate::units::{SimDuration, SimTime};
 
 const PS_PER_MS: f64 = 1e9;
@@ -157,6 +157,15 @@ impl StepTimer for StepTime {
         let contexts = u128::from(self.context_slope) * u128::from(batch.decode_context);
         let time = fixed.saturating_add(contexts).max(u128::from(self.parts.floor(requests)));
         SimDuration::from_ps(u64::try_from(time).unwrap_or(LONGEST).min(LONGEST))
+    }
+
+    fn decode_form(&self, requests: u32) -> DecodeForm {
+        DecodeForm {
+            base: self.decode_base(requests),
+            context_slope: self.context_slope(),
+            floor: self.floor(requests),
+            longest: SimDuration::from_ps(LONGEST),
+        }
     }
 }
 

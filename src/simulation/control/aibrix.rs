@@ -61,7 +61,7 @@ impl Aibrix {
                 return PodAnswer::NoAddress;
             }
             let engine = slot.engine.as_ref().filter(|_| slot.pod.answers());
-            let value = engine.zip(family).and_then(|(engine, family)| sensor.read_page(engine, family));
+            let value = engine.zip(family).and_then(|(engine, family)| sensor.read_page(now, engine.as_ref(), family));
             value.map_or(PodAnswer::Failed, PodAnswer::Value)
         };
         let pods = fleet.live_ordinals();
@@ -79,6 +79,7 @@ impl World<'_> {
     /// AIBrix begins to reconcile.
     pub(in crate::simulation) fn aibrix_reconcile(&mut self) {
         let ControlLoops::Aibrix(aibrix) = &mut self.control else { return };
+        self.fleet.catch_up(self.now);
         let ends = aibrix.begin(&self.sensor, &self.fleet, self.now);
         self.queue.push(ends, Event::AibrixReconciled);
     }
