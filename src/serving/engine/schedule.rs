@@ -1,6 +1,7 @@
 //! One scheduling pass: `Scheduler.schedule` of vLLM 0.32.
 
 use super::batch::{Admitted, Batch, Scheduled};
+use super::kv_cache::KvCache;
 use super::scheduler::{Request, Scheduler, Slot, Status};
 use crate::units::Tokens;
 
@@ -13,7 +14,7 @@ struct Pass<'a> {
     chunk: u32,
 }
 
-impl Scheduler {
+impl<C: KvCache> Scheduler<C> {
     /// Gives out one step's tokens into `batch`, which is emptied first.
     ///
     /// There is no prefill and no decode phase: running requests, in order of admission, get as many tokens as they
@@ -191,7 +192,7 @@ impl Pass<'_> {
     }
 }
 
-impl Request {
+impl<T> Request<T> {
     /// Tokens, those on their way included, whose KV is not computed.
     fn uncomputed(&self) -> u32 {
         self.tokens + self.placeholders - self.computed
