@@ -1,11 +1,11 @@
-//! How fast the plain engine is: `cargo bench --bench engine`. Items are steps or requests.
+//! How fast the plain engine is on either KV cache: `cargo bench --bench engine`. Items are steps or requests.
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use dryscale::random::{Stream, Streams};
 use dryscale::serving::engine::{
-    BatchShape, DecodeForm, Engine, EngineArgs, EngineConfig, EngineCore, EngineRequest, EngineTiming, GpuClass,
-    ModelLimits, RequestId, StepTimer,
+    BatchShape, BlockCache, DecodeForm, Engine, EngineArgs, EngineConfig, EngineCore, EngineRequest, EngineTiming,
+    GpuClass, KvCache, ModelLimits, RequestId, RunLengthCache, StepTimer,
 };
 use dryscale::units::{Blocks, SimDuration, SimTime, Tokens};
 use dryscale::workload::{ContentId, Finish, Segment};
@@ -40,8 +40,8 @@ fn config() -> EngineConfig {
     EngineArgs::default().resolve(&gpu, &model).expect("defaults are valid")
 }
 
-fn engine(num_gpu_blocks: u32) -> EngineCore {
-    EngineCore::new(config(), Blocks(num_gpu_blocks), Arc::new(Linear), EngineTiming::default())
+fn engine<C: KvCache>(num_gpu_blocks: u32) -> EngineCore<C> {
+    EngineCore::with_cache(config(), Blocks(num_gpu_blocks), Arc::new(Linear), EngineTiming::default())
         .expect("the blocks hold one request")
 }
 
@@ -87,7 +87,7 @@ fn conversation(requests: u64, shared: f64) -> Vec<EngineRequest> {
         .collect()
 }
 
-fn replay(mut engine: EngineCore, requests: Vec<EngineRequest>) -> EngineCore {
+fn replay<C: KvCache>(mut engine: EngineCore<C>, requests: Vec<EngineRequest>) -> EngineCore<C> {
     let mut out = Vec::new();
     let mut arrivals = requests.into_iter().peekable();
     loop {
@@ -104,11 +104,11 @@ fn replay(mut engine: EngineCore, requests: Vec<EngineRequest>) -> EngineCore {
 }
 
 /// One step of `B` decoding requests.
-#[divan::bench(args = [1, 32, 256, 1024])]
-fn decode_steps(bencher: Bencher<'_, '_>, running: u64) {
+#[divan::bench(types = [BlockCache, RunLengthCache], args = [1, 32, 256, 1024])]
+fn decode_steps<C: KvCache>(bencher: Bencher<'_, '_>, running: u64) {
     const STEPS: u64 = 1000;
     let started = || {
-        let mut engine = engine(400_000);
+        let mut engine = engine::<C>(400_000);
         let mut out = Vec::new();
         for id in 0..running {
             let own = request(id, SimTime::ZERO, Arc::from([]), 100, 20_000);
@@ -131,21 +131,21 @@ fn decode_steps(bencher: Bencher<'_, '_>, running: u64) {
 }
 
 /// Requests that share nothing, on a cache that holds them.
-#[divan::bench]
-fn conversation_requests(bencher: Bencher<'_, '_>) {
+#[divan::bench(types = [BlockCache, RunLengthCache])]
+fn conversation_requests<C: KvCache>(bencher: Bencher<'_, '_>) {
     let requests = conversation(2000, 0.0);
     bencher
         .counter(ItemsCount::new(requests.len()))
-        .with_inputs(|| (engine(30_000), requests.clone()))
+        .with_inputs(|| (engine::<C>(30_000), requests.clone()))
         .bench_values(|(engine, requests)| replay(engine, requests));
 }
 
 /// Half of the requests share prefixes, and the cache is too small: preemption and eviction.
-#[divan::bench]
-fn conversation_requests_under_pressure(bencher: Bencher<'_, '_>) {
+#[divan::bench(types = [BlockCache, RunLengthCache])]
+fn conversation_requests_under_pressure<C: KvCache>(bencher: Bencher<'_, '_>) {
     let requests = conversation(2000, 0.5);
     bencher
         .counter(ItemsCount::new(requests.len()))
-        .with_inputs(|| (engine(2_100), requests.clone()))
+        .with_inputs(|| (engine::<C>(2_100), requests.clone()))
         .bench_values(|(engine, requests)| replay(engine, requests));
 }

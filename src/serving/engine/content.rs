@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 /// What the tokens of one request are.
 #[derive(Clone, Debug)]
-pub(super) struct Content {
+pub struct Content {
     prompt: Arc<[Segment]>,
     prompt_tokens: u32,
     own: RequestId,
@@ -72,6 +72,11 @@ impl Content {
     /// own request only, when it resumes after a preemption.
     pub(super) fn shared_tokens(&self) -> u32 {
         self.shared_tokens
+    }
+
+    /// Whether another request could begin with its answer too.
+    pub(super) fn shares_answer(&self) -> bool {
+        self.shared_tokens > self.prompt_tokens
     }
 
     /// Moves `cursor` to the start of the next run, perhaps an empty one.

@@ -16,6 +16,7 @@
 
 use super::batch::{Batch, StepTimer};
 use super::config::EngineConfig;
+use super::kv_cache::{BlockCache, KvCache};
 use super::output_processor::{Alike, OutputProcessor};
 use super::request::{EngineRequest, Output, Refusal, RequestId, Usage};
 use super::scheduler::Scheduler;
@@ -103,9 +104,10 @@ pub struct EngineTiming {
 }
 
 /// The engine that runs every pass: the reference.
-pub struct EngineCore {
+#[derive(Clone)]
+pub struct EngineCore<C: KvCache = BlockCache> {
     pub(super) config: EngineConfig,
-    pub(super) scheduler: Scheduler,
+    pub(super) scheduler: Scheduler<C>,
     pub(super) timer: Arc<dyn StepTimer + Send + Sync>,
     timing: EngineTiming,
     /// Requests that no drain has taken yet.
@@ -134,7 +136,7 @@ pub(super) struct InFlight {
 }
 
 impl EngineCore {
-    /// An idle engine with `num_gpu_blocks` KV-cache blocks, vLLM's null block among them.
+    /// An idle engine with `num_gpu_blocks` KV-cache blocks, vLLM's null block among them, kept block by block.
     ///
     /// # Errors
     /// A problem with `max_model_len` if the blocks do not hold one request of that length.
@@ -144,8 +146,23 @@ impl EngineCore {
         timer: Arc<dyn StepTimer + Send + Sync>,
         timing: EngineTiming,
     ) -> Result<Self, Problem> {
+        Self::with_cache(config, num_gpu_blocks, timer, timing)
+    }
+}
+
+impl<C: KvCache> EngineCore<C> {
+    /// The same on a KV cache of the kind `C`.
+    ///
+    /// # Errors
+    /// A problem with `max_model_len` if the blocks do not hold one request of that length.
+    pub fn with_cache(
+        config: EngineConfig,
+        num_gpu_blocks: Blocks,
+        timer: Arc<dyn StepTimer + Send + Sync>,
+        timing: EngineTiming,
+    ) -> Result<Self, Problem> {
         config.check_kv_blocks(num_gpu_blocks)?;
-        let scheduler = Scheduler::new(config.clone(), num_gpu_blocks);
+        let scheduler = Scheduler::with_cache(config.clone(), num_gpu_blocks);
         Ok(EngineCore {
             processor: OutputProcessor::new(&config, &scheduler),
             config,
@@ -276,7 +293,7 @@ impl EngineCore {
     }
 }
 
-impl Engine for EngineCore {
+impl<C: KvCache> Engine for EngineCore<C> {
     fn submit(&mut self, now: SimTime, mut request: EngineRequest) -> Result<(), Refusal> {
         self.check_admission(&request)?;
         // `get_max_tokens` of the OpenAI server: no more than what `max_model_len` leaves.
@@ -341,7 +358,7 @@ impl Engine for EngineCore {
     }
 }
 
-impl fmt::Debug for EngineCore {
+impl<C: KvCache> fmt::Debug for EngineCore<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EngineCore")
             .field("next_event", &self.next_event())

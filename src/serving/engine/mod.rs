@@ -10,6 +10,7 @@
 //! - [`EngineArgs`] are vLLM's flags; [`EngineArgs::resolve`] fills in its defaults and gives an [`EngineConfig`].
 //! - [`Scheduler`] is vLLM's scheduler, pass by pass and without a clock: [`Scheduler::schedule`] gives out a step's
 //!   tokens, [`Scheduler::update`] takes its outputs back. It matches the real one, 0.32, step by step.
+//! - A [`KvCache`] is what it gives out: [`BlockCache`] as vLLM keeps it, or [`RunLengthCache`], which behaves the same.
 //! - [`EngineCore`] puts it on a clock: an [`Engine`] that runs every pass. How long a step takes is for a
 //!   [`StepTimer`] to say.
 //! - [`Stats`] is what the API process' `/metrics` would show.
@@ -60,7 +61,6 @@
 mod args;
 mod audit;
 mod batch;
-mod block_pool;
 mod bucket_histogram;
 mod config;
 mod content;
@@ -86,6 +86,7 @@ pub use bucket_histogram::{BucketHistogram, Measure};
 pub use config::{EngineConfig, SchedulingPolicy};
 pub use engine_core::{Engine, EngineCore, EngineTiming};
 pub use fast::FastEngine;
+pub use kv_cache::{BlockCache, KvCache, RunLengthCache};
 pub use release::Release;
 pub use request::{EngineRequest, FinishReason, Output, Refusal, RequestId, Usage};
 pub use scheduler::{PrefixCacheStats, Scheduler, Slot};

@@ -4,6 +4,7 @@
 
 use super::batch::Batch;
 use super::config::EngineConfig;
+use super::kv_cache::KvCache;
 use super::request::{EngineRequest, FinishReason, Output, RequestId, Usage};
 use super::scheduler::{Scheduler, Slot};
 use super::stats::Stats;
@@ -61,7 +62,7 @@ pub(super) struct OutputProcessor {
 }
 
 impl OutputProcessor {
-    pub(super) fn new(config: &EngineConfig, scheduler: &Scheduler) -> Self {
+    pub(super) fn new<C: KvCache>(config: &EngineConfig, scheduler: &Scheduler<C>) -> Self {
         let stats = Stats::new(config, scheduler.usable_blocks());
         OutputProcessor { states: Vec::new(), queued_tokens: 0, processed_at: SimTime::ZERO, stats }
     }
@@ -191,7 +192,7 @@ impl OutputProcessor {
     }
 
     /// The scheduler's counts at the end of a step's update.
-    pub(super) fn sample(&mut self, scheduler: &mut Scheduler) {
+    pub(super) fn sample<C: KvCache>(&mut self, scheduler: &mut Scheduler<C>) {
         let stats = &mut self.stats;
         stats.num_requests_running = scheduler.num_running();
         stats.num_requests_waiting_deferred = scheduler.num_deferred();

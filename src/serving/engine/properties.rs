@@ -367,8 +367,9 @@ impl Story {
 
 /// The engine under the load, driven by its events: arrivals before the engine's own event at one instant, aborts
 /// too, so that both act in it.
-fn run_engine(load: &Load) -> Result<(Vec<Output>, Stats), TestCaseError> {
-    let mut engine = EngineCore::new(load.config.clone(), load.num_gpu_blocks, Arc::new(Linear), TIMING)
+fn run_engine<C: KvCache>(load: &Load) -> Result<(Vec<Output>, Stats), TestCaseError> {
+    let timer = Arc::new(Linear);
+    let mut engine = EngineCore::<C>::with_cache(load.config.clone(), load.num_gpu_blocks, timer, TIMING)
         .expect("the blocks hold one request");
     let mut out = Vec::new();
     let mut arrivals: VecDeque<&Client> = load.requests.iter().collect();
@@ -412,7 +413,7 @@ proptest! {
     #[test]
     fn the_engine_is_the_scheduler_on_a_clock(load in load()) {
         let naive = Naive::run(&load)?;
-        let (outputs, stats) = run_engine(&load)?;
+        let (outputs, stats) = run_engine::<BlockCache>(&load)?;
         prop_assert_eq!(&outputs, &naive.outputs);
         let mut want = naive.stats();
         // A preemption is counted when the request's next output arrives; an abort may come before it.
@@ -421,6 +422,13 @@ proptest! {
         prop_assert!((told..=all).contains(&stats.num_preemptions));
         want.num_preemptions = stats.num_preemptions;
         prop_assert_eq!(stats, want);
+    }
+
+    #[test]
+    fn an_engine_is_the_same_on_either_cache(load in load()) {
+        let (blocks, runs) = (run_engine::<BlockCache>(&load)?, run_engine::<RunLengthCache>(&load)?);
+        prop_assert_eq!(blocks.0, runs.0);
+        prop_assert_eq!(blocks.1, runs.1);
     }
 
     /// Blocks that only their own request could find are kept out of the map until it is preempted; those of texts

@@ -1,6 +1,7 @@
 //! One scheduling pass: `Scheduler.schedule` of vLLM 0.32.
 
 use super::batch::{Admitted, Batch, Scheduled};
+use super::kv_cache::KvCache;
 use super::scheduler::{Request, Scheduler, Slot, Status};
 use crate::units::Tokens;
 
@@ -26,7 +27,7 @@ pub(super) enum Admission {
     CacheFull,
 }
 
-impl Scheduler {
+impl<C: KvCache> Scheduler<C> {
     /// Gives out one step's tokens into `batch`, which is emptied first.
     ///
     /// There is no prefill and no decode phase: running requests, in order of admission, get as many tokens as they
@@ -224,7 +225,7 @@ impl Pass<'_> {
     }
 }
 
-impl Request {
+impl<T> Request<T> {
     /// How many tokens a pass gives it next, if it must not wait for its last token.
     pub(super) fn next_chunk(&self, chunk: u32, budget: u32, max_model_len: u32) -> u32 {
         // Positions end one short of `max_model_len`, as the token sampled there still needs one.

@@ -6,7 +6,7 @@
 
 use super::config::{EngineConfig, SchedulingPolicy};
 use super::content::Content;
-use super::kv_cache::{BlockTable, KvCache};
+use super::kv_cache::{BlockCache, KvCache};
 use super::request::{EngineRequest, RequestId};
 use super::waiting::{Waiting, WaitingQueue};
 use crate::units::{Blocks, SimTime};
@@ -37,9 +37,9 @@ pub(super) enum Status {
     Finished,
 }
 
-/// A request in the scheduler. Counts are in tokens.
+/// A request in the scheduler, and what it holds of the KV cache. Counts are in tokens.
 #[derive(Clone, Debug)]
-pub(super) struct Request {
+pub(super) struct Request<T> {
     pub(super) id: RequestId,
     pub(super) status: Status,
     /// It was passed over while older outputs of it were in flight, and has not been admitted since.
@@ -60,7 +60,7 @@ pub(super) struct Request {
     pub(super) stop_at: u32,
     /// `tokens` at which `max_tokens` ends it, as far as the scheduler's look-ahead goes.
     pub(super) max_tokens_at: u32,
-    pub(super) table: BlockTable,
+    pub(super) table: T,
     pub(super) content: Content,
     pub(super) priority: i32,
     pub(super) arrival_time: SimTime,
@@ -89,11 +89,12 @@ pub struct PrefixCacheStats {
 /// The scheduler of one engine.
 ///
 /// It knows no clock: the engine's loop decides when a pass happens. Each call costs time in proportion to the
-/// requests and blocks it touches, and none allocates once the tables have grown to the load.
+/// requests and blocks it touches, and none allocates once the tables have grown to the load. It behaves the same on
+/// any [`KvCache`].
 #[derive(Clone, Debug)]
-pub struct Scheduler {
+pub struct Scheduler<C: KvCache = BlockCache> {
     pub(super) config: EngineConfig,
-    pub(super) requests: Vec<Request>,
+    pub(super) requests: Vec<Request<C::Table>>,
     vacant: Vec<Slot>,
     slots: FxHashMap<RequestId, Slot>,
     pub(super) waiting: WaitingQueue,
@@ -102,7 +103,7 @@ pub struct Scheduler {
     /// Admissions so far.
     pub(super) admissions: u64,
     pub(super) deferred: u32,
-    pub(super) cache: KvCache,
+    pub(super) cache: C,
     pub(super) prefix_cache: PrefixCacheStats,
     /// Requests passed over in the current pass.
     pub(super) passed_over: Vec<Waiting>,
@@ -111,10 +112,17 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    /// A scheduler over `num_gpu_blocks` KV-cache blocks, the null block among them.
+    /// A scheduler over `num_gpu_blocks` KV-cache blocks, the null block among them, kept block by block.
     pub fn new(config: EngineConfig, num_gpu_blocks: Blocks) -> Self {
+        Self::with_cache(config, num_gpu_blocks)
+    }
+}
+
+impl<C: KvCache> Scheduler<C> {
+    /// A scheduler over `num_gpu_blocks` KV-cache blocks, the null block among them, in a cache of the kind `C`.
+    pub fn with_cache(config: EngineConfig, num_gpu_blocks: Blocks) -> Self {
         Scheduler {
-            cache: KvCache::new(&config, num_gpu_blocks),
+            cache: C::new(&config, num_gpu_blocks),
             waiting: WaitingQueue::new(config.scheduling_policy),
             config,
             requests: Vec::new(),
@@ -150,7 +158,7 @@ impl Scheduler {
                 Finish::Length => u32::MAX,
             },
             max_tokens_at: prompt.saturating_add(max_tokens),
-            table: BlockTable::default(),
+            table: C::Table::default(),
             content,
             priority: request.priority,
             arrival_time: request.arrival_time,
@@ -163,7 +171,7 @@ impl Scheduler {
         match self.requests.get_mut(slot.index()) {
             Some(old) => {
                 let mut table = std::mem::take(&mut old.table);
-                table.reset();
+                C::reset(&mut table);
                 *old = Request { table, ..request };
             }
             None => self.requests.push(request),
@@ -302,7 +310,7 @@ impl Scheduler {
     }
 }
 
-impl Request {
+impl<T> Request<T> {
     /// Its place in the waiting queue.
     pub(super) fn as_waiting(&self, slot: Slot) -> Waiting {
         Waiting { priority: self.priority, arrival_time: self.arrival_time, id: self.id, slot }

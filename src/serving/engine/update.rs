@@ -1,6 +1,7 @@
 //! What follows a step: `Scheduler.update_from_output` of vLLM 0.32.
 
 use super::batch::Batch;
+use super::kv_cache::KvCache;
 use super::request::{FinishReason, RequestId};
 use super::scheduler::{Request, Scheduler, Slot, Status};
 
@@ -15,7 +16,7 @@ pub struct TokenOutput {
     pub finish: Option<FinishReason>,
 }
 
-impl Scheduler {
+impl<C: KvCache> Scheduler<C> {
     /// Takes back the batch whose step is done, and adds the tokens that it sampled to `outputs` in its order.
     ///
     /// Batches must come back in the order in which they were scheduled. Tokens of requests that have left meanwhile
@@ -61,7 +62,7 @@ impl Scheduler {
     }
 }
 
-impl Request {
+impl<T> Request<T> {
     /// Whether its latest token ends it: the end-of-sequence token first, then the lengths (`check_stop`).
     fn stop(&self, max_model_len: u32) -> Option<FinishReason> {
         if self.tokens == self.stop_at {

@@ -2,8 +2,8 @@
 
 use super::{Tally, absent, lines};
 use dryscale::serving::engine::{
-    Batch, EngineArgs, EngineConfig, EngineRequest, FinishReason, GpuClass, ModelLimits, RequestId,
-    Scheduler, TokenOutput,
+    Batch, BlockCache, EngineArgs, EngineConfig, EngineRequest, FinishReason, GpuClass, KvCache, ModelLimits,
+    RequestId, RunLengthCache, Scheduler, TokenOutput,
 };
 use dryscale::units::{Blocks, SimTime, Tokens};
 use dryscale::workload::{ContentId, Finish, Segment};
@@ -76,17 +76,29 @@ fn vllm_scheduler() {
     let Some(lines) = lines("vllm/scheduler.jsonl") else { return absent("vllm") };
     let mut tally = Tally::new("vllm");
     for line in lines {
-        let outcome =
-            serde_json::from_str(&line).map_err(|e| e.to_string()).and_then(|scenario: Scenario| {
-                replay(&scenario).map_err(|why| format!("{}: {why}", scenario.name))
-            });
-        tally.record(outcome);
+        tally.record(outcome::<BlockCache>(&line));
     }
     tally.finish();
 }
 
-fn replay(scenario: &Scenario) -> Result<(), String> {
-    let mut driver = Driver::new(scenario)?;
+/// The same scenarios on the other cache, not counted again.
+#[test]
+fn vllm_scheduler_on_run_lengths() {
+    let differ: Vec<String> = lines("vllm/scheduler.jsonl")
+        .into_iter()
+        .flatten()
+        .filter_map(|line| outcome::<RunLengthCache>(&line).err())
+        .collect();
+    assert!(differ.is_empty(), "{}", differ.join("\n"));
+}
+
+fn outcome<C: KvCache>(line: &str) -> Result<(), String> {
+    let scenario: Scenario = serde_json::from_str(line).map_err(|e| e.to_string())?;
+    replay::<C>(&scenario).map_err(|why| format!("{}: {why}", scenario.name))
+}
+
+fn replay<C: KvCache>(scenario: &Scenario) -> Result<(), String> {
+    let mut driver = Driver::<C>::new(scenario)?;
     for want in &scenario.steps {
         let got = driver.step().ok_or_else(|| format!("ended before step {}", want.t))?;
         same(&format!("step {}", want.t), &got, want)?;
@@ -106,9 +118,9 @@ fn same<T: Debug + PartialEq>(what: &str, got: &T, want: &T) -> Result<(), Strin
 }
 
 /// The recording's own loop: one call of the engine a step, and no clock.
-struct Driver<'a> {
+struct Driver<'a, C: KvCache> {
     config: EngineConfig,
-    scheduler: Scheduler,
+    scheduler: Scheduler<C>,
     in_flight: VecDeque<Batch>,
     arrivals: VecDeque<&'a Client>,
     named: HashSet<ContentId>,
@@ -118,7 +130,7 @@ struct Driver<'a> {
     totals: Totals,
 }
 
-impl<'a> Driver<'a> {
+impl<'a, C: KvCache> Driver<'a, C> {
     fn new(scenario: &'a Scenario) -> Result<Self, String> {
         let (config, num_gpu_blocks) = configuration(scenario.config.clone())?;
         let mut arrivals: Vec<&Client> = scenario.requests.iter().collect();
@@ -127,7 +139,7 @@ impl<'a> Driver<'a> {
             arrivals.iter().filter_map(|client| Some((client.abort_step?, client.id))).collect();
         aborts.sort_unstable();
         Ok(Driver {
-            scheduler: Scheduler::new(config.clone(), num_gpu_blocks),
+            scheduler: Scheduler::with_cache(config.clone(), num_gpu_blocks),
             config,
             in_flight: VecDeque::new(),
             fates: arrivals.iter().map(|client| (client.id, None, None, None, 0, 0, None, None)).collect(),

@@ -28,16 +28,14 @@ mod properties;
 
 use self::cohort::{Cohort, Joining};
 use self::decode_run::DecodeRun;
-use super::batch::Scheduled;
+use super::batch::{Scheduled, StepTimer};
 use super::config::EngineConfig;
 use super::engine_core::{Engine, EngineCore, EngineTiming};
 use super::kv_cache::RunLengthCache;
-use super::output_processor::Alike;
 use super::request::{EngineRequest, Output, Refusal, RequestId, Usage};
 use super::schedule::{Admission, Pass};
 use super::scheduler::Slot;
 use super::stats::Stats;
-use super::{Batch, StepTimer};
 use crate::problem::Problem;
 use crate::progression::Progression;
 use crate::units::{Blocks, SimDuration, SimTime, Tokens};
@@ -92,7 +90,7 @@ impl FastEngine {
         timing: EngineTiming,
     ) -> Result<Self, Problem> {
         Ok(FastEngine {
-            core: EngineCore::new(config, num_gpu_blocks, timer, timing)?,
+            core: EngineCore::with_cache(config, num_gpu_blocks, timer, timing)?,
             cohort: Cohort::default(),
             formed: false,
             prefills: false,
@@ -158,7 +156,7 @@ impl FastEngine {
             return;
         }
         // Members come first in a pass, and their blocks bear no hashes.
-        self.disordered |= self.prefills || request.content.shares_its_answer();
+        self.disordered |= self.prefills || request.content.shares_answer();
         let max_model_len = self.core.config.max_model_len.get();
         let foreseen_at = request.max_tokens_at.min(max_model_len);
         let joining = Joining {
