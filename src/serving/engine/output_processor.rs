@@ -169,7 +169,9 @@ impl OutputProcessor {
             self.stats.itl.record_progression(*progression, measured);
         }
         self.stats.generation_tokens += tokens * steps;
-        self.stats.iteration_tokens.observe_n(Tokens(alike.tokens), steps);
+        if tokens > 0 {
+            self.stats.iteration_tokens.observe_n(Tokens(alike.tokens), steps);
+        }
     }
 
     /// The request in `slot` was counted among those alike for `tokens` tokens, the last of them in the latest step.

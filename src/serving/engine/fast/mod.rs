@@ -310,11 +310,11 @@ impl FastEngine {
         if !core.input.is_empty() || !core.aborts.is_empty() || self.prefills || self.disordered {
             return 0;
         }
-        let listed = core.in_flight.iter().position(|batch| !batch.batch.is_empty());
+        let listed = core.in_flight.iter().position(|batch| !batch.batch.scheduled.is_empty());
         let admits = match self.admission {
             Admission::NobodyWaits | Admission::SeatsTaken | Admission::CacheFull => false,
             // With fewer tokens given to others in that pass there may be room in the next.
-            Admission::BudgetSpent => core.in_flight.back().is_some_and(|latest| !latest.batch.is_empty()) || self.since_formed == 0,
+            Admission::BudgetSpent => core.in_flight.back().is_some_and(|latest| !latest.batch.scheduled.is_empty()) || self.since_formed == 0,
         };
         if listed == Some(0) || admits || self.cohort.members() > core.config.max_num_scheduled_tokens.get() {
             return 0;

@@ -68,12 +68,14 @@ prop_compose! {
         flags in any::<[bool; 3]>(),
         priority in prop::bool::weighted(0.2),
         watermark in prop_oneof![Just(0.0), Just(0.2)],
+        scheduled in prop::option::weighted(0.2, 5u32..40),
         active in prop::option::weighted(0.1, 1u32..7),
     ) -> EngineConfig {
         EngineArgs {
             max_num_seqs: Some(seats),
             max_num_active_seqs: active.map(|active| active.min(seats)),
-            max_num_batched_tokens: Some(if chunked { budget } else { budget.max(max_model_len) }),
+            max_num_batched_tokens: Some(if chunked { budget.max(seats) } else { budget.max(seats).max(max_model_len) }),
+            max_num_scheduled_tokens: scheduled.filter(|_| chunked).map(|scheduled| scheduled.min(budget)),
             enable_chunked_prefill: Some(chunked),
             long_prefill_token_threshold: Some(threshold),
             long_prefill_token_threshold_adaptive: Some(adaptive),
@@ -98,13 +100,13 @@ prop_compose! {
     fn client(max_model_len: u32, sharing: u32)(
         gap in prop_oneof![2 => Just(0u64), 3 => 0u64..300, 2 => 0u64..20_000],
         abort_after in prop::option::weighted(0.15, 0u64..40_000),
-        texts in prop::option::weighted(f64::from(sharing) / 100.0, prop::collection::vec((0u64..4, 1u32..30), 1..3)),
+        texts in prop::option::weighted(f64::from(sharing.max(1)) / 1000.0, prop::collection::vec((0u64..4, 1u32..30), 1..3)),
         own in prop_oneof![1u32..12, 1u32..80],
         output in prop_oneof![1u32..5, 1u32..300],
         finish in prop_oneof![Just(Finish::Eos), Just(Finish::Length)],
         priority in 0i32..3,
         measured in any::<bool>(),
-        answer in prop::option::weighted(f64::from(sharing) / 500.0, 0u64..4),
+        answer in prop::option::weighted(f64::from(sharing.max(1)) / 5000.0, 0u64..4),
     ) -> (u64, Option<u64>, EngineRequest) {
         let prompt: Arc<[Segment]> = texts
             .unwrap_or_default()
@@ -129,7 +131,7 @@ prop_compose! {
 
 fn load() -> impl Strategy<Value = Load> {
     // Short and long contexts; nobody shares, a few do, most do; blocks for little more than one request, or ample.
-    let sizes = (40u32..400, prop_oneof![Just(0u32), Just(1), Just(60)], prop_oneof![0u32..12, 20u32..200, 2000u32..4000]);
+    let sizes = (40u32..400, prop_oneof![Just(1u32), Just(20), Just(600)], prop_oneof![0u32..12, 20u32..200, 2000u32..4000]);
     sizes.prop_flat_map(|(max_model_len, sharing, spare_blocks)| {
         let form = (1u64..200, 0u64..9, 0u64..3, prop_oneof![Just(1u64), 1u64..2000]);
         (
@@ -196,7 +198,7 @@ impl<E: Engine> Driven<E> {
             self.followed = None;
             self.engine.advance(event, &mut self.out);
             self.events += 1;
-            prop_assert!(self.engine.next_event().is_none_or(|next| next > event), "the engine stands still");
+            prop_assert!(self.engine.next_event().is_none_or(|next| next > event), "the engine stands still at {event}: {:?}", self.engine);
             self.follow(event);
         }
         Ok(())
