@@ -31,6 +31,11 @@ impl<C: KvCache> Scheduler<C> {
                 );
             }
         }
+        let seats = self.running.iter().map(|slot| self.requests[slot.index()].seat);
+        ensure!(
+            seats.eq(self.seats.iter().copied()) && self.seats.is_sorted(),
+            "the running requests do not sit in their order"
+        );
         let here = self.requests.iter().filter(|request| request.status != Status::Finished);
         ensure!(
             here.clone().count() == self.num_requests()

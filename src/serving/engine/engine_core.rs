@@ -31,9 +31,8 @@ use std::sync::Arc;
 /// An engine on a clock, as the simulation drives it. Two engines of one behaviour give the same outputs at the same
 /// times, in the same order, and the same [`Stats`] at every instant.
 ///
-/// Batches may end between two calls without anybody being told. Methods that show what such batches move take the
-/// instant at which it is asked for, and [`Engine::catch_up`] must have been called for that instant or a later call have
-/// implied it: all but these reading methods do.
+/// Batches may end between two calls without anybody being told. Methods that show what such batches move take the instant
+/// at which it is asked for, up to which [`Engine::catch_up`] must have been called.
 pub trait Engine: fmt::Debug {
     /// `request` reaches the engine's input queue at `now`, its way through the API server behind it. It joins the
     /// first pass that is scheduled after that.
@@ -57,8 +56,8 @@ pub trait Engine: fmt::Debug {
     /// pass or passes. What clients hear is added to `out`, in the order in which the engine acts.
     fn advance(&mut self, now: SimTime, out: &mut Vec<Output>);
 
-    /// Accounts for all batches that ended at or before `now`, none of which clients hear of: [`Engine::next_event`] lies
-    /// after it.
+    /// Accounts for all that happened until `now`: batches may have ended of which clients hear nothing. It must be called
+    /// before somebody reads what is shown at `now`.
     fn catch_up(&mut self, now: SimTime);
 
     /// What the API process' `/metrics` shows at `now`.
@@ -322,10 +321,12 @@ impl<C: KvCache> Engine for EngineCore<C> {
         self.go_on(now, out);
     }
 
-    fn catch_up(&mut self, _now: SimTime) {}
+    fn catch_up(&mut self, _now: SimTime) {
+        self.processor.settle();
+    }
 
     fn stats(&self, _now: SimTime) -> &Stats {
-        &self.processor.stats
+        self.processor.shown()
     }
 
     fn busy(&self, now: SimTime) -> SimDuration {
@@ -430,6 +431,11 @@ mod tests {
         (events, out)
     }
 
+    fn stats(engine: &mut EngineCore) -> &Stats {
+        engine.catch_up(SimTime::NEVER);
+        engine.stats(SimTime::NEVER)
+    }
+
     fn first_token(id: u64, ns: u64) -> Output {
         Output::FirstToken { id: RequestId(id), at: at(ns) }
     }
@@ -451,7 +457,7 @@ mod tests {
         assert_eq!(events, [at(1000), at(1107), at(1117), at(1127)]);
         assert_eq!(out[0], first_token(0, 1109));
         assert_eq!(finished_at(&out, 0), Some((at(1129), FinishReason::Length)));
-        let stats = engine.stats(SimTime::ZERO);
+        let stats = stats(&mut engine);
         assert_eq!((stats.steps, stats.busy), (3, SimDuration::from_nanos(120)));
         assert_eq!((stats.prompt_tokens, stats.generation_tokens), (20, 3));
         assert_eq!(stats.request_success, RequestSuccess { stop: 0, length: 1 });
@@ -476,8 +482,8 @@ mod tests {
         let (events, out) = run(&mut engine, 9999);
         assert_eq!(events, [at(1000), at(1107), at(1117), at(1127), at(1137)]);
         assert_eq!(finished_at(&out, 0), Some((at(1129), FinishReason::Stop)));
-        assert_eq!((engine.stats(SimTime::ZERO).steps, engine.stats(SimTime::ZERO).generation_tokens), (4, 3));
-        assert_eq!(engine.stats(SimTime::ZERO).request_params_max_tokens.sum(), 44.0);
+        assert_eq!((stats(&mut engine).steps, stats(&mut engine).generation_tokens), (4, 3));
+        assert_eq!(stats(&mut engine).request_params_max_tokens.sum(), 44.0);
     }
 
     #[test]
@@ -490,7 +496,7 @@ mod tests {
             engine.submit(at(1050), request(1, 1050, 2, Finish::Length)).expect("taken");
             out.extend(run(&mut engine, 9999).1);
             assert!(out.contains(&first_token(1, first_seen)), "{mode}: {out:?}");
-            assert_eq!(engine.stats(SimTime::ZERO).request_queue_time.count(), 2);
+            assert_eq!(stats(&mut engine).request_queue_time.count(), 2);
         }
     }
 
@@ -520,7 +526,7 @@ mod tests {
         // The first batch starts after the idle penalty and runs from 1007 to 1107, the second to 1117.
         assert_eq!([1000, 1007, 1057, 1107, 1112].map(|ns| busy(&engine, ns)), [0, 0, 50, 100, 105]);
         run(&mut engine, 9999);
-        assert_eq!((busy(&engine, 9999), engine.stats(SimTime::ZERO).busy.as_ps() / 1000), (120, 120));
+        assert_eq!((busy(&engine, 9999), stats(&mut engine).busy.as_ps() / 1000), (120, 120));
     }
 
     #[test]
@@ -537,7 +543,7 @@ mod tests {
         assert_eq!(events, [at(1117), at(1127)]);
         let [Output::Aborted { id: RequestId(0), at: when, usage }] = out[..] else { panic!("{out:?}") };
         assert_eq!((when, usage.output_tokens, usage.scheduled_at), (at(1117), Tokens(1), Some(at(1000))));
-        assert_eq!((engine.stats(SimTime::ZERO).generation_tokens, engine.stats(SimTime::ZERO).num_requests_running), (1, 0));
+        assert_eq!((stats(&mut engine).generation_tokens, stats(&mut engine).num_requests_running), (1, 0));
         assert_eq!(engine.unfinished().count(), 0);
     }
 
@@ -549,7 +555,7 @@ mod tests {
         let (events, out) = run(&mut engine, 9999);
         assert_eq!(events, [at(1000)]);
         assert!(matches!(out[..], [Output::Aborted { id: RequestId(0), .. }]), "{out:?}");
-        assert_eq!(engine.stats(SimTime::ZERO).steps, 0);
+        assert_eq!(stats(&mut engine).steps, 0);
     }
 
     #[test]
@@ -564,13 +570,13 @@ mod tests {
         // The first token of 1 ends its prefill, and max_model_len its answer.
         let (_, out) = run(&mut engine, 9999);
         assert_eq!(finished_at(&out, 1).map(|(_, reason)| reason), Some(FinishReason::Length));
-        assert_eq!(engine.stats(SimTime::ZERO).generation_tokens, 1);
+        assert_eq!(stats(&mut engine).generation_tokens, 1);
         for id in 3..5 {
             assert_eq!(engine.submit(at(9999), sized(id, 5)), Ok(()));
         }
         assert_eq!(engine.submit(at(9999), sized(5, 5)), Err(Refusal::MaxNumQueuedReqs));
         let rejections = AdmissionRejections { max_num_queued_reqs: 1, max_num_queued_tokens: 1 };
-        assert_eq!(engine.stats(SimTime::ZERO).admission_rejections, rejections);
+        assert_eq!(stats(&mut engine).admission_rejections, rejections);
     }
 
     #[test]

@@ -54,7 +54,8 @@
 //! }
 //! let first_token_at = SimTime::ZERO + SimDuration::from_millis(10);
 //! assert_eq!(heard[0], Output::FirstToken { id: RequestId(0), at: first_token_at });
-//! assert_eq!(engine.stats(SimTime::ZERO).steps, 3);
+//! engine.catch_up(first_token_at);
+//! assert_eq!(engine.stats(first_token_at).steps, 3);
 //! # Ok::<(), dryscale::problem::Problem>(())
 //! ```
 
@@ -67,6 +68,7 @@ mod content;
 mod engine_core;
 mod fast;
 mod flags;
+mod journal;
 mod kv_cache;
 mod output_processor;
 mod release;

@@ -4,6 +4,7 @@
 
 use super::batch::Batch;
 use super::config::EngineConfig;
+use super::journal::{Journal, Latencies};
 use super::kv_cache::KvCache;
 use super::request::{EngineRequest, FinishReason, Output, RequestId, Usage};
 use super::scheduler::{Scheduler, Slot};
@@ -14,7 +15,7 @@ use crate::units::{SimDuration, SimTime, Tokens};
 
 /// vLLM's `RequestState` and `RequestStateStats`.
 #[derive(Clone, Debug)]
-struct RequestState {
+pub(super) struct RequestState {
     id: RequestId,
     arrival_time: SimTime,
     queued_at: SimTime,
@@ -29,14 +30,6 @@ struct RequestState {
     /// Preemptions that no output has told of yet.
     untold_preemptions: u32,
     measured: bool,
-}
-
-/// Equal inter-token latencies in a row: most of a step's are, as its requests had their last token together.
-#[derive(Clone, Copy, Debug, Default)]
-struct Latencies {
-    latency: SimDuration,
-    all: u64,
-    measured: u64,
 }
 
 /// Tokens of a step that are all alike, so that they are counted and not told one by one: none is a request's first or
@@ -59,12 +52,13 @@ pub(super) struct OutputProcessor {
     /// When the latest step ended.
     processed_at: SimTime,
     pub(super) stats: Stats,
+    journal: Journal,
 }
 
 impl OutputProcessor {
     pub(super) fn new<C: KvCache>(config: &EngineConfig, scheduler: &Scheduler<C>) -> Self {
         let stats = Stats::new(config, scheduler.usable_blocks());
-        OutputProcessor { states: Vec::new(), queued_tokens: 0, processed_at: SimTime::ZERO, stats }
+        OutputProcessor { states: Vec::new(), queued_tokens: 0, processed_at: SimTime::ZERO, stats, journal: Journal::default() }
     }
 
     /// Prompt tokens of the requests here that have no first token.
@@ -120,7 +114,7 @@ impl OutputProcessor {
     ) {
         let mut computed_prompts = 0;
         let mut latencies =
-            Latencies { latency: now.since(self.processed_at), all: alike.tokens.into(), measured: alike.measured.into() };
+            Latencies { latency: now.since(self.processed_at), all: alike.tokens, measured: alike.measured };
         self.processed_at = now;
         for token in tokens {
             let state = &mut self.states[token.slot.index()];
@@ -132,29 +126,41 @@ impl OutputProcessor {
                 self.queued_tokens -= u64::from(state.prompt_tokens);
                 self.stats.prompt_tokens += u64::from(state.prompt_tokens);
                 self.stats.prompt_tokens_cached += u64::from(state.cached_tokens);
-                self.stats.time_to_first_token.observe(visible.since(state.arrival_time));
+                self.journal.first_token(visible.since(state.arrival_time), &mut self.stats);
                 computed_prompts += state.prompt_tokens - state.cached_tokens;
                 out.push(Output::FirstToken { id: state.id, at: visible });
             } else {
                 let latency = now.since(state.last_token_at);
                 if latency != latencies.latency {
-                    latencies.count_in(&mut self.stats);
+                    self.journal.latencies(latencies, &mut self.stats);
                     latencies = Latencies { latency, ..Latencies::default() };
                 }
                 latencies.all += 1;
-                latencies.measured += u64::from(state.measured);
+                latencies.measured += u32::from(state.measured);
             }
             state.last_token_at = now;
             if let Some(reason) = token.finish {
-                state.count_finished(visible, reason, &mut self.stats);
+                self.journal.finished(state, visible, reason, &mut self.stats);
                 out.push(Output::Finished { id: state.id, at: visible, reason, usage: state.usage() });
             }
         }
-        latencies.count_in(&mut self.stats);
+        self.journal.latencies(latencies, &mut self.stats);
         let all = alike.tokens + tokens.len() as u32;
         if all > 0 {
             self.stats.generation_tokens += u64::from(all);
-            self.stats.iteration_tokens.observe(Tokens(computed_prompts + all));
+            self.journal.iteration(Tokens(computed_prompts + all), &mut self.stats);
+        }
+    }
+
+    /// A step ended at `now` with nothing but tokens that are alike.
+    pub(super) fn process_alike(&mut self, now: SimTime, alike: Alike) {
+        let Alike { tokens, measured } = alike;
+        let latency = now.since(self.processed_at);
+        self.processed_at = now;
+        if tokens > 0 {
+            self.journal.latencies(Latencies { latency, all: tokens, measured }, &mut self.stats);
+            self.stats.generation_tokens += u64::from(tokens);
+            self.journal.iteration(Tokens(tokens), &mut self.stats);
         }
     }
 
@@ -183,9 +189,15 @@ impl OutputProcessor {
         }
     }
 
-    /// When the latest step ended.
-    pub(super) fn processed_at(&self) -> SimTime {
-        self.processed_at
+    /// Everything that happened so far is in the statistics.
+    pub(super) fn settle(&mut self) {
+        self.journal.count(&mut self.stats);
+    }
+
+    /// What `/metrics` shows, everything being settled.
+    pub(super) fn shown(&self) -> &Stats {
+        debug_assert!(self.journal.is_empty(), "it was settled");
+        &self.stats
     }
 
     /// Whether the request in `slot` counts in the summary's inter-token latencies.
@@ -220,13 +232,6 @@ impl OutputProcessor {
     }
 }
 
-impl Latencies {
-    fn count_in(self, stats: &mut Stats) {
-        stats.inter_token_latency.observe_n(self.latency, self.all);
-        stats.itl.record_n(self.latency, self.measured);
-    }
-}
-
 impl RequestState {
     fn usage(&self) -> Usage {
         Usage {
@@ -239,7 +244,7 @@ impl RequestState {
     }
 
     /// `IterationStats.update_from_finished_request`.
-    fn count_finished(&self, visible: SimTime, reason: FinishReason, stats: &mut Stats) {
+    pub(super) fn count_finished(&self, visible: SimTime, reason: FinishReason, stats: &mut Stats) {
         match reason {
             FinishReason::Stop => stats.request_success.stop += 1,
             FinishReason::Length => stats.request_success.length += 1,

@@ -404,7 +404,8 @@ fn run_engine<C: KvCache>(load: &Load) -> Result<(Vec<Output>, Stats), TestCaseE
         Output::Aborted { at, .. } => at + TIMING.output_delay,
     };
     prop_assert!(out.is_sorted_by_key(acted_at));
-    Ok((out, engine.stats(SimTime::ZERO).clone()))
+    engine.catch_up(SimTime::NEVER);
+    Ok((out, engine.stats(SimTime::NEVER).clone()))
 }
 
 proptest! {

@@ -100,7 +100,7 @@ impl<C: KvCache> Scheduler<C> {
             }
             // The request itself runs, so there is always somebody.
             let Some(victim_index) = self.victim() else { return false };
-            let victim = self.running.remove(victim_index);
+            let victim = self.unseat_at(victim_index);
             if victim_index < *index {
                 *index -= 1;
                 pass.take_back(victim);
@@ -157,8 +157,9 @@ impl<C: KvCache> Scheduler<C> {
             return Err(Admission::CacheFull);
         }
         self.waiting.pop();
-        self.running.push(slot);
         self.admissions += 1;
+        self.running.push(slot);
+        self.seats.push(self.admissions);
         let request = &mut self.requests[slot.index()];
         let resumed = request.status == Status::Preempted;
         request.status = Status::Running;

@@ -65,7 +65,7 @@ pub(super) struct Request<T> {
     pub(super) priority: i32,
     pub(super) arrival_time: SimTime,
     pub(super) preemptions: u32,
-    /// When it was admitted last, in a count of admissions from 1: `running` is in this order.
+    /// When it was admitted last, in a count of admissions from 1.
     pub(super) seat: u64,
 }
 
@@ -100,6 +100,8 @@ pub struct Scheduler<C: KvCache = BlockCache> {
     pub(super) waiting: WaitingQueue,
     /// In order of admission; a resumed request is at the end again.
     pub(super) running: Vec<Slot>,
+    /// When those of `running` were admitted: ascending, and what a place is found by without a look at the requests.
+    pub(super) seats: Vec<u64>,
     /// Admissions so far.
     pub(super) admissions: u64,
     pub(super) deferred: u32,
@@ -129,6 +131,7 @@ impl<C: KvCache> Scheduler<C> {
             vacant: Vec::new(),
             slots: FxHashMap::default(),
             running: Vec::new(),
+            seats: Vec::new(),
             admissions: 0,
             deferred: 0,
             prefix_cache: PrefixCacheStats::default(),
@@ -194,10 +197,15 @@ impl<C: KvCache> Scheduler<C> {
 
     /// Takes a running request from `running`.
     pub(super) fn unseat(&mut self, slot: Slot) {
-        let seat = |slot: &Slot| self.requests[slot.index()].seat;
-        if let Ok(index) = self.running.binary_search_by_key(&seat(&slot), seat) {
-            self.running.remove(index);
+        if let Ok(index) = self.seats.binary_search(&self.requests[slot.index()].seat) {
+            self.unseat_at(index);
         }
+    }
+
+    /// Takes the request at a place of `running` from it.
+    pub(super) fn unseat_at(&mut self, index: usize) -> Slot {
+        self.seats.remove(index);
+        self.running.remove(index)
     }
 
     /// Frees what a request holds and vacates its slot. It must be taken from its queue too.

@@ -37,7 +37,6 @@ use super::schedule::{Admission, Pass};
 use super::scheduler::Slot;
 use super::stats::Stats;
 use crate::problem::Problem;
-use crate::progression::Progression;
 use crate::units::{Blocks, SimDuration, SimTime, Tokens};
 use std::fmt;
 use std::sync::Arc;
@@ -346,12 +345,7 @@ impl FastEngine {
         let (Some(oldest), Some(run)) = (self.core.in_flight.pop_front(), self.plan.run) else { return };
         let now = oldest.end;
         let alike = self.cohort.updated();
-        let latency = Progression {
-            first: now.since(self.core.processor.processed_at()),
-            growth: SimDuration::ZERO,
-            steps: 1,
-        };
-        self.core.processor.process_run(now, alike, &[latency]);
+        self.core.processor.process_alike(now, alike);
         self.core.processor.sample(&mut self.core.scheduler);
         self.core.processor.stats.busy += oldest.duration;
         self.core.processor.stats.steps += 1;
@@ -378,12 +372,7 @@ impl FastEngine {
         let alike = self.cohort.alike();
         // Those in flight end first, and then the first that are scheduled.
         for batch in &core.in_flight {
-            let latency = Progression {
-                first: batch.end.since(core.processor.processed_at()),
-                growth: SimDuration::ZERO,
-                steps: 1,
-            };
-            core.processor.process_run(batch.end, alike, &[latency]);
+            core.processor.process_alike(batch.end, alike);
             core.processor.stats.busy += batch.duration;
         }
         let ended = steps - in_flight;
@@ -421,6 +410,21 @@ impl FastEngine {
         ended.min(self.plan.steps)
     }
 
+    /// The planned steps that have ended at `now` are over.
+    fn run_until(&mut self, now: SimTime) {
+        while self.formed && self.plan.steps > 0 {
+            let ended = self.steps_ended(now);
+            if ended == 0 {
+                return;
+            }
+            if ended > self.depth() as u64 && self.is_uniform() {
+                self.skip(ended);
+            } else {
+                self.step_alike();
+            }
+        }
+    }
+
     /// Whether each batch in flight holds a token of each member, and nothing else.
     fn is_uniform(&self) -> bool {
         let alike = self.cohort.alike();
@@ -438,14 +442,14 @@ impl FastEngine {
 
 impl Engine for FastEngine {
     fn submit(&mut self, now: SimTime, request: EngineRequest) -> Result<(), Refusal> {
-        self.catch_up(now);
+        self.run_until(now);
         self.core.submit(now, request)?;
         self.truncate();
         Ok(())
     }
 
     fn abort(&mut self, now: SimTime, id: RequestId) {
-        self.catch_up(now);
+        self.run_until(now);
         self.core.abort(now, id);
         self.truncate();
     }
@@ -457,7 +461,7 @@ impl Engine for FastEngine {
     fn advance(&mut self, now: SimTime, out: &mut Vec<Output>) {
         debug_assert_eq!(self.next_event(), Some(now), "advance is called at next_event");
         if self.formed {
-            self.catch_up(now);
+            self.run_until(now);
             self.step(now, out);
         } else {
             self.core.advance(now, out);
@@ -466,17 +470,8 @@ impl Engine for FastEngine {
     }
 
     fn catch_up(&mut self, now: SimTime) {
-        while self.formed && self.plan.steps > 0 {
-            let ended = self.steps_ended(now);
-            if ended == 0 {
-                return;
-            }
-            if ended > self.depth() as u64 && self.is_uniform() {
-                self.skip(ended);
-            } else {
-                self.step_alike();
-            }
-        }
+        self.run_until(now);
+        self.core.catch_up(now);
     }
 
     fn stats(&self, now: SimTime) -> &Stats {
