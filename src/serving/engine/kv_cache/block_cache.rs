@@ -97,6 +97,7 @@ impl KvCache for BlockCache {
         true
     }
 
+    #[inline]
     fn extend(&mut self, table: &mut BlockTable, content: &Content, tokens: u32, computed: u32) -> bool {
         let new = self.allocation.to_extend(table.blocks.len() as u32, computed);
         if new > self.pool.free() {
@@ -107,6 +108,7 @@ impl KvCache for BlockCache {
         true
     }
 
+    #[inline]
     fn cache_full(&mut self, table: &mut BlockTable, content: &Content, tokens: u32) {
         let block_size = self.allocation.block_size;
         if !self.allocation.enable_prefix_caching {

@@ -166,6 +166,7 @@ impl KvCache for RunLengthCache {
         true
     }
 
+    #[inline]
     fn extend(&mut self, table: &mut RunTable, content: &Content, tokens: u32, computed: u32) -> bool {
         let new = self.allocation.to_extend(Self::held(table), computed);
         if new > self.free.blocks() {
@@ -176,6 +177,7 @@ impl KvCache for RunLengthCache {
         true
     }
 
+    #[inline]
     fn cache_full(&mut self, table: &mut RunTable, content: &Content, tokens: u32) {
         let block_size = self.allocation.block_size;
         // Most steps fill no block, and then nothing is divided.
