@@ -36,6 +36,7 @@ impl BatchShape {
         self.decode_requests + self.prefill_requests
     }
     /// Adds a request that decodes with `computed` tokens computed before.
+    #[inline]
     pub(super) fn add_decode(&mut self, computed: u32) {
         self.decode_requests += 1;
         self.decode_context += u64::from(computed) + 1;

@@ -58,6 +58,7 @@ impl Allocation {
     }
 
     /// How many blocks a request that holds `held` needs until it has room for `computed` tokens.
+    #[inline]
     pub(super) fn to_extend(&self, held: u32, computed: u32) -> u32 {
         let slots = computed.min(self.max_model_len);
         // Most steps fill no block, and then nothing is divided.

@@ -97,6 +97,7 @@ impl KvCache for BlockCache {
         true
     }
 
+    #[inline]
     fn extend(&mut self, table: &mut BlockTable, content: &Content, tokens: u32, computed: u32) -> bool {
         let new = self.missing(table, computed);
         if new > self.pool.free() {
@@ -107,10 +108,12 @@ impl KvCache for BlockCache {
         true
     }
 
+    #[inline]
     fn missing(&self, table: &BlockTable, computed: u32) -> u32 {
         self.allocation.to_extend(Self::held(table), computed)
     }
 
+    #[inline]
     fn cache_full(&mut self, table: &mut BlockTable, content: &Content, tokens: u32) {
         let block_size = self.allocation.block_size;
         if !self.allocation.enable_prefix_caching {

@@ -157,6 +157,7 @@ impl KvCache for RunLengthCache {
         true
     }
 
+    #[inline]
     fn extend(&mut self, table: &mut RunTable, content: &Content, tokens: u32, computed: u32) -> bool {
         let new = self.missing(table, computed);
         if new > self.free.blocks() {
@@ -167,10 +168,12 @@ impl KvCache for RunLengthCache {
         true
     }
 
+    #[inline]
     fn missing(&self, table: &RunTable, computed: u32) -> u32 {
         self.allocation.to_extend(Self::held(table), computed)
     }
 
+    #[inline]
     fn cache_full(&mut self, table: &mut RunTable, content: &Content, tokens: u32) {
         let block_size = self.allocation.block_size;
         // Most steps fill no block, and then nothing is divided.
