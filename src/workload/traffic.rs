@@ -202,8 +202,14 @@ impl OpenSource {
         let sent = self.arrivals.next()?;
         let ordinal = self.ordinal;
         self.ordinal += 1;
-        let draw = self.class_stream.at(ordinal).unit();
-        let (class, _) = self.mix.iter().find(|(_, up_to)| draw < *up_to).or(self.mix.last())?;
+        let (class, _) = match &self.mix[..] {
+            // No draw could choose another.
+            [only] => only,
+            mix => {
+                let draw = self.class_stream.at(ordinal).unit();
+                mix.iter().find(|(_, up_to)| draw < *up_to).or(mix.last())?
+            }
+        };
         let template = &self.templates[usize::from(*class)];
         let (own, output_tokens) = template.lengths.as_ref()?.draw(&mut self.length_stream.at(ordinal));
         let prefix = template.prefix.as_ref().map(|prefix| prefix.draw(&mut self.prefix_stream.at(ordinal)));
