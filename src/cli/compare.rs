@@ -75,10 +75,11 @@ struct Policy {
 fn policies(options: &CompareOptions) -> Result<Vec<Policy>, Failure> {
     let stdin = options.policies.iter().any(|policy| policy == "-").then_some("-");
     let shared = inputs(&options.world, stdin)?;
+    let requests = Arc::default();
     let mut policies: Vec<Policy> = Vec::new();
     for reference in &options.policies {
         let inputs = Inputs { policy: Some(reference.clone()), ..shared.clone() };
-        let mut worlds = DraftWorlds::new(Draft::load(&inputs)?);
+        let mut worlds = DraftWorlds::new(Draft::load(&inputs)?.sharing(&requests));
         let scenario = worlds.scenario(&[])?;
         let name = &scenario.policy.name;
         // Two files may give one name: what was typed tells them apart.

@@ -122,6 +122,7 @@ enum Rank {
 }
 
 impl Event {
+    #[inline]
     fn rank(self) -> Rank {
         match self {
             Event::EngineStep(_) => Rank::Completion,
@@ -151,6 +152,7 @@ impl Event {
         }
     }
 
+    #[inline]
     fn key(self) -> u64 {
         match self {
             Event::EngineStep(pod)
@@ -185,6 +187,7 @@ impl Event {
 
     /// Tells events of one rank and key apart, so that the order is total. An answer that comes when its client would
     /// give up has come. A reading ends before the next begins. A reconcile that takes no time begins before it ends.
+    #[inline]
     fn variant(self) -> u8 {
         match self {
             Event::EndpointDropped(_)
@@ -204,6 +207,7 @@ const VARIANT_BITS: u32 = 2;
 
 impl Event {
     /// Rank, key and variant in one integer whose order is theirs.
+    #[inline]
     fn order(self) -> u64 {
         let key = self.key();
         debug_assert!(key < 1 << KEY_BITS, "no run has so many requests");
@@ -212,6 +216,7 @@ impl Event {
 
     /// The line in which it waits: events of these kinds come a constant time after what causes them, mostly, and so in
     /// the order in which they are pushed.
+    #[inline]
     fn line(self) -> Option<usize> {
         match self {
             Event::Arrival(_) => Some(0),
@@ -234,6 +239,7 @@ struct Entry {
 }
 
 impl Entry {
+    #[inline]
     fn new(at: SimTime, event: Event) -> Self {
         Entry { order: u128::from(at.as_ps()) << 64 | u128::from(event.order()), event }
     }
@@ -265,6 +271,8 @@ pub(super) struct EventQueue {
 
 impl EventQueue {
     /// Adds an event at `at`; pushing the same event for the same instant twice fires it twice.
+    // Whoever pushes knows which event it is, and with it rank and line, when this is compiled.
+    #[inline]
     pub(super) fn push(&mut self, at: SimTime, event: Event) {
         let entry = Entry::new(at, event);
         if let Some(line) = event.line().map(|line| &mut self.lines[line])
