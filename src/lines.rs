@@ -7,6 +7,9 @@ use std::io::{BufRead, BufReader, Cursor, Read};
 /// A line longer than this is no line of a data file; the limit keeps a file without line ends from taking all memory.
 const LINE_BYTES_MAX: usize = 16 << 20;
 
+/// So much of a file is read at a time; longer lines make more room for themselves.
+const BUFFER_BYTES: usize = 1 << 16;
+
 /// How much of a line an error shows.
 const SHOWN_CHARS: usize = 160;
 
@@ -17,7 +20,11 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// called, and may have several members, as `cat a.gz b.gz` makes them.
 pub struct Lines {
     reader: Box<dyn BufRead + Send>,
-    line: Vec<u8>,
+    /// What has been read of the file and not been given yet, and the line that was given last before it.
+    buffer: Vec<u8>,
+    /// What is left in the buffer, and where it ends.
+    rest: usize,
+    end: usize,
     number: u64,
 }
 
@@ -70,7 +77,7 @@ impl Lines {
         let whole = Cursor::new(head).chain(reader);
         let reader: Box<dyn BufRead + Send> =
             if zipped { Box::new(BufReader::new(MultiGzDecoder::new(whole))) } else { Box::new(whole) };
-        Ok(Lines { reader, line: Vec::new(), number: 0 })
+        Ok(Lines { reader, buffer: Vec::new(), rest: 0, end: 0, number: 0 })
     }
 
     /// The next line that is not blank, without its end and without a byte order mark, or `None` at the end of the file.
@@ -79,35 +86,74 @@ impl Lines {
     /// A line of more than 16 MiB, text that is not UTF-8, a gzip file that is cut short or damaged, a file that cannot be
     /// read.
     pub fn next_line(&mut self) -> Result<Option<Line<'_>>, Problem> {
-        loop {
-            self.line.clear();
+        let line = loop {
             self.number += 1;
-            let limit = LINE_BYTES_MAX as u64 + 1;
-            let read = self.reader.by_ref().take(limit).read_until(b'\n', &mut self.line);
-            if read.map_err(|error| unreadable(&error, self.number))? == 0 {
+            let Some(length) = self.read_line().map_err(|error| unreadable(&error, self.number))? else {
                 return Ok(None);
-            }
-            if self.line.len() > LINE_BYTES_MAX {
-                let text = shown(&String::from_utf8_lossy(&self.line[..4 * SHOWN_CHARS]));
+            };
+            let start = self.rest;
+            self.rest += length;
+            if length > LINE_BYTES_MAX {
+                let text = shown(&String::from_utf8_lossy(&self.buffer[start..start + 4 * SHOWN_CHARS]));
                 return Err(Problem::line(self.number, text, "the line is longer than 16 MiB")
                     .help("is this the right file?"));
             }
-            if self.number == 1 && self.line.starts_with(b"\xef\xbb\xbf") {
-                self.line.drain(..3);
+            let mut line = start..self.rest;
+            if self.number == 1 && self.buffer[line.clone()].starts_with(b"\xef\xbb\xbf") {
+                line.start += 3;
             }
-            while self.line.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
-                self.line.pop();
+            while !line.is_empty() && matches!(self.buffer[line.end - 1], b'\n' | b'\r') {
+                line.end -= 1;
             }
-            if !self.line.iter().all(u8::is_ascii_whitespace) {
-                break;
+            if !self.buffer[line.clone()].iter().all(u8::is_ascii_whitespace) {
+                break line;
             }
-        }
-        match std::str::from_utf8(&self.line) {
+        };
+        let line = &self.buffer[line];
+        match std::str::from_utf8(line) {
             Ok(text) => Ok(Some(Line { number: self.number, text })),
             Err(error) => {
-                let text = shown(&String::from_utf8_lossy(&self.line));
+                let text = shown(&String::from_utf8_lossy(line));
                 let message = format!("byte {} of the line is not UTF-8 text", error.valid_up_to() + 1);
                 Err(Problem::line(self.number, text, message).help("save the file as UTF-8, or gzip"))
+            }
+        }
+    }
+
+    /// Reads until the next line is in the buffer, and gives its length with its end; `None` at the end of the file. Of a
+    /// line that is too long, no more is read than it takes to know that.
+    fn read_line(&mut self) -> std::io::Result<Option<usize>> {
+        let mut seen = 0;
+        loop {
+            let unseen = &self.buffer[self.rest + seen..self.end];
+            // The standard library's search for a byte, which looks at many at a time.
+            let length = seen + { unseen }.skip_until(b'\n')?;
+            let complete = length > seen && self.buffer[self.rest + length - 1] == b'\n';
+            if complete || length > LINE_BYTES_MAX {
+                return Ok(Some(length));
+            }
+            seen = length;
+            if !self.fill()? {
+                return Ok((seen > 0).then_some(seen));
+            }
+        }
+    }
+
+    /// Reads more into the buffer. False at the end of the file.
+    fn fill(&mut self) -> std::io::Result<bool> {
+        self.buffer.copy_within(self.rest..self.end, 0);
+        (self.rest, self.end) = (0, self.end - self.rest);
+        if self.buffer.len() < self.end + BUFFER_BYTES {
+            self.buffer.resize((2 * self.end).max(BUFFER_BYTES), 0);
+        }
+        loop {
+            match self.reader.read(&mut self.buffer[self.end..]) {
+                Ok(read) => {
+                    self.end += read;
+                    return Ok(read > 0);
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
             }
         }
     }

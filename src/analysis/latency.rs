@@ -5,8 +5,8 @@ use crate::simulation::record::RequestRecord;
 use crate::simulation::summary::Latency;
 use crate::units::SimDuration;
 
-/// TTFT, TPOT and E2E are exact up to this many measured requests: 24 MB at most.
-pub const EXACT_UP_TO: u64 = 1_000_000;
+/// TTFT, TPOT and E2E are exact up to this many measured requests: 4.8 MB at most.
+pub const EXACT_UP_TO: u64 = 200_000;
 
 /// TTFT, TPOT and E2E of the measured requests. All three leave exactness together, by the number of requests alone,
 /// so the order in which requests come never shows.

@@ -75,10 +75,12 @@ struct Policy {
 fn policies(options: &CompareOptions) -> Result<Vec<Policy>, Failure> {
     let stdin = options.policies.iter().any(|policy| policy == "-").then_some("-");
     let shared = inputs(&options.world, stdin)?;
+    let requests = Arc::default();
     let mut policies: Vec<Policy> = Vec::new();
     for reference in &options.policies {
         let inputs = Inputs { policy: Some(reference.clone()), ..shared.clone() };
-        let mut worlds = DraftWorlds::new(Draft::load(&inputs)?).with_engine(options.world.world.engine.into());
+        let draft = Draft::load(&inputs)?.sharing(&requests);
+        let mut worlds = DraftWorlds::new(draft).with_engine(options.world.world.engine.into());
         let scenario = worlds.scenario(&[])?;
         let name = &scenario.policy.name;
         // Two files may give one name: what was typed tells them apart.

@@ -12,6 +12,7 @@ use crate::problem::Problem;
 use crate::report;
 use crate::scenario::{Draft, GateOf, InputError};
 use std::path::Path;
+use std::sync::Arc;
 
 /// What the folder of a sweep holds.
 pub(super) const RESULTS: &str = "results.csv";
@@ -21,7 +22,7 @@ pub(super) const SWEEP: &str = "sweep.json";
 /// Runs the command.
 pub(super) fn run(options: &SweepOptions) -> Result<ExitStatus, Failure> {
     let inputs = inputs(&world(options), options.policy.as_deref())?;
-    let draft = Draft::load(&inputs)?;
+    let draft = Draft::load(&inputs)?.sharing(&Arc::default());
     let grids = grids(&draft)?;
     let worlds = DraftWorlds::new(draft).with_engine(options.world.engine.into());
     let base = worlds.scenario(&first_point(&grids))?;

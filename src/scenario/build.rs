@@ -97,7 +97,7 @@ impl Scenario {
     /// # Errors
     /// What is wrong with the workload.
     pub fn classes(&self) -> Result<Vec<Class>, InputError> {
-        Ok(self.requests(self.seed)?.classes().to_vec())
+        Ok(self.own_requests(self.seed)?.classes().to_vec())
     }
 
     /// Names of the workload's sources, in its order.
@@ -105,7 +105,7 @@ impl Scenario {
     /// # Errors
     /// What is wrong with the workload.
     pub fn sources(&self) -> Result<Vec<String>, InputError> {
-        Ok(self.requests(self.seed)?.sources().iter().map(|source| source.name.clone()).collect())
+        Ok(self.own_requests(self.seed)?.sources().iter().map(|source| source.name.clone()).collect())
     }
 
     /// Price of one GPU for an hour.

@@ -18,6 +18,7 @@ use super::typed::typed;
 use super::world::{Parts, Scenario};
 use crate::problem::Problem;
 use crate::serving::performance::Catalogue;
+use crate::workload::SharedRequests;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -77,6 +78,7 @@ pub struct Draft {
     written_names: Places,
     catalogue: Arc<Catalogue>,
     files: Arc<DataFiles>,
+    shared: Option<Arc<SharedRequests>>,
 }
 
 impl Inputs {
@@ -144,7 +146,14 @@ impl Draft {
             written_names: Places { folder, ..typed_names.clone() },
             typed_names,
             experiment,
+            shared: None,
         })
+    }
+
+    /// Lets the runs of all scenarios share what they send with all others that share in `requests`.
+    #[must_use]
+    pub fn sharing(self, requests: &Arc<SharedRequests>) -> Draft {
+        Draft { shared: Some(Arc::clone(requests)), ..self }
     }
 
     /// The text of the experiment.
@@ -215,6 +224,7 @@ impl Draft {
             model,
             catalogue,
             files,
+            shared: &self.shared,
         })
     }
 

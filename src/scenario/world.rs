@@ -19,10 +19,13 @@ use crate::random::Streams;
 use crate::serving::engine::{EngineConfig, Release};
 use crate::serving::performance::{Catalogue, ModelSpec, Startup};
 use crate::units::{Blocks, Replicas, SimDuration, UnixMillis};
-use crate::workload::{Workload, WorkloadSpec};
+use crate::workload::{RequestsKey, SharedRequests, Workload, WorkloadSpec};
 use indexmap::IndexMap;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
+
+/// The hash of all data files in [`Scenario::inputs`].
+const TRACE: &str = "trace";
 
 /// A policy over a world, checked as far as that can be without running it.
 #[derive(Clone, Debug)]
@@ -82,6 +85,8 @@ pub struct Scenario {
     /// What all of this was read from.
     document: Arc<Node>,
     files: Arc<DataFiles>,
+    /// Where runs share what they send.
+    shared: Option<Arc<SharedRequests>>,
 }
 
 /// Texts that a scenario was read from, beside the policy's.
@@ -106,6 +111,7 @@ pub(super) struct Parts<'a> {
     pub(super) model: Model,
     pub(super) catalogue: &'a Catalogue,
     pub(super) files: &'a Arc<DataFiles>,
+    pub(super) shared: &'a Option<Arc<SharedRequests>>,
 }
 
 /// The model file, to which settings were applied, with every name resolved.
@@ -141,6 +147,7 @@ impl Scenario {
             model: model_source,
             catalogue,
             files,
+            shared,
         } = parts;
         let at = |problem: Problem| root.locate(problem);
         let target = document.target(&experiment.target);
@@ -198,6 +205,7 @@ impl Scenario {
             sources: Sources { experiment: Arc::clone(source), model: text, settings: Arc::clone(settings) },
             document: Arc::new(root),
             files: Arc::clone(files),
+            shared: shared.clone(),
         };
         scenario.hash_data_files()?;
         Ok(scenario)
@@ -208,6 +216,14 @@ impl Scenario {
     /// # Errors
     /// What is wrong with the workload or with the beginning of a file that it names.
     pub fn requests(&self, seed: u64) -> Result<Workload, InputError> {
+        let Some(shared) = &self.shared else { return self.own_requests(seed) };
+        let (spec, files) = (self.workload.clone(), self.inputs.get(TRACE).cloned());
+        let key = RequestsKey { spec, duration: self.duration, seed, files };
+        shared.workload(&key, || self.own_requests(seed))
+    }
+
+    /// The requests of the run with seed `seed`, which no other run shares.
+    pub(super) fn own_requests(&self, seed: u64) -> Result<Workload, InputError> {
         let mut open = |name: &str| self.files.open(name);
         Workload::new(&self.workload, &Streams::new(seed), self.duration, &mut open)
             .map_err(|problem| self.locate_workload(problem))
@@ -218,10 +234,10 @@ impl Scenario {
     /// # Errors
     /// The first line that cannot be as it is.
     pub fn check_traces(&self) -> Result<(), InputError> {
-        let mut workload = self.requests(self.seed)?;
-        if workload.sources().iter().all(|source| source.trace.is_none()) {
+        if self.own_requests(self.seed)?.sources().iter().all(|source| source.trace.is_none()) {
             return Ok(());
         }
+        let mut workload = self.requests(self.seed)?;
         while workload.next_request().map_err(|problem| self.locate_workload(problem))?.is_some() {}
         Ok(())
     }
@@ -285,7 +301,7 @@ impl Scenario {
                 .map(|byte| format!("{byte:02x}"))
                 .collect::<String>(),
         };
-        self.inputs.insert("trace".to_owned(), hash);
+        self.inputs.insert(TRACE.to_owned(), hash);
         Ok(())
     }
 }

@@ -5,7 +5,7 @@
 
 use crate::units::SimTime;
 use std::cmp::Ordering;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 
 /// What happens. Events carry no payload beyond whom they concern: the state is read when they fire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,6 +122,7 @@ enum Rank {
 }
 
 impl Event {
+    #[inline]
     fn rank(self) -> Rank {
         match self {
             Event::EngineStep(_) => Rank::Completion,
@@ -151,6 +152,7 @@ impl Event {
         }
     }
 
+    #[inline]
     fn key(self) -> u64 {
         match self {
             Event::EngineStep(pod)
@@ -185,6 +187,7 @@ impl Event {
 
     /// Tells events of one rank and key apart, so that the order is total. An answer that comes when its client would
     /// give up has come. A reading ends before the next begins. A reconcile that takes no time begins before it ends.
+    #[inline]
     fn variant(self) -> u8 {
         match self {
             Event::EndpointDropped(_)
@@ -198,22 +201,58 @@ impl Event {
     }
 }
 
+/// Bits of [`Event::order`] below the rank: the key, and below it the variant.
+const KEY_BITS: u32 = 57;
+const VARIANT_BITS: u32 = 2;
+
+impl Event {
+    /// Rank, key and variant in one integer whose order is theirs.
+    #[inline]
+    fn order(self) -> u64 {
+        let key = self.key();
+        debug_assert!(key < 1 << KEY_BITS, "no run has so many requests");
+        (self.rank() as u64) << (KEY_BITS + VARIANT_BITS) | key << VARIANT_BITS | u64::from(self.variant())
+    }
+
+    /// The line in which it waits: events of these kinds come a constant time after what causes them, mostly, and so in
+    /// the order in which they are pushed.
+    #[inline]
+    fn line(self) -> Option<usize> {
+        match self {
+            Event::Arrival(_) => Some(0),
+            Event::Delivery(_) => Some(1),
+            Event::Answer(_) => Some(2),
+            Event::ClientTimeout(_) => Some(3),
+            Event::GatewayTimeout(_) => Some(4),
+            _ => None,
+        }
+    }
+}
+
+const LINES: usize = 5;
+
+/// An event with its place in the total order: the instant in the upper half of `order`, [`Event::order`] in the lower.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Entry {
-    at: SimTime,
+    order: u128,
     event: Event,
 }
 
 impl Entry {
-    fn order(&self) -> (SimTime, Rank, u64, u8) {
-        (self.at, self.event.rank(), self.event.key(), self.event.variant())
+    #[inline]
+    fn new(at: SimTime, event: Event) -> Self {
+        Entry { order: u128::from(at.as_ps()) << 64 | u128::from(event.order()), event }
+    }
+
+    fn at(&self) -> SimTime {
+        SimTime::from_ps((self.order >> 64) as u64)
     }
 }
 
 impl Ord for Entry {
     /// Reversed: the standard heap gives the greatest first, we want the earliest.
     fn cmp(&self, other: &Self) -> Ordering {
-        other.order().cmp(&self.order())
+        other.order.cmp(&self.order)
     }
 }
 impl PartialOrd for Entry {
@@ -222,32 +261,50 @@ impl PartialOrd for Entry {
     }
 }
 
-/// Future events, earliest first. `push` and `pop` are O(log n).
+/// Future events, earliest first. `push` and `pop` are O(log n), and O(1) for events that are pushed in their order.
 #[derive(Debug, Default)]
 pub(super) struct EventQueue {
     heap: BinaryHeap<Entry>,
+    /// By [`Event::line`]: events in their order. One that would break it goes to the heap.
+    lines: [VecDeque<Entry>; LINES],
 }
 
 impl EventQueue {
     /// Adds an event at `at`; pushing the same event for the same instant twice fires it twice.
+    // Whoever pushes knows which event it is, and with it rank and line, when this is compiled.
+    #[inline]
     pub(super) fn push(&mut self, at: SimTime, event: Event) {
-        self.heap.push(Entry { at, event });
-    }
-
-    /// When the earliest event is.
-    pub(super) fn next_time(&self) -> Option<SimTime> {
-        self.heap.peek().map(|entry| entry.at)
+        let entry = Entry::new(at, event);
+        if let Some(line) = event.line().map(|line| &mut self.lines[line])
+            && line.back().is_none_or(|last| last.order <= entry.order)
+        {
+            line.push_back(entry);
+        } else {
+            self.heap.push(entry);
+        }
     }
 
     /// Takes the earliest event.
     pub(super) fn pop(&mut self) -> Option<(SimTime, Event)> {
-        self.heap.pop().map(|entry| (entry.at, entry.event))
+        let mut first = self.heap.peek().map_or(u128::MAX, |entry| entry.order);
+        let mut from = None;
+        for (i, line) in self.lines.iter().enumerate() {
+            if let Some(entry) = line.front().filter(|entry| entry.order < first) {
+                (first, from) = (entry.order, Some(i));
+            }
+        }
+        let entry = match from {
+            Some(line) => self.lines[line].pop_front(),
+            None => self.heap.pop(),
+        };
+        entry.map(|entry| (entry.at(), entry.event))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::Streams;
 
     #[test]
     fn one_instant_runs_plant_then_sensor_then_controller_whatever_the_order_of_pushing() {
@@ -292,5 +349,32 @@ mod tests {
             let got: Vec<Event> = std::iter::from_fn(|| queue.pop()).map(|(_, event)| event).collect();
             assert_eq!(got[..wanted.len()], wanted);
         }
+    }
+
+    #[test]
+    fn events_come_in_their_order_from_lines_and_heap_alike() {
+        let mut queue = EventQueue::default();
+        let mut stream = Streams::new(1).stream("events");
+        let (mut now, mut waiting) = (0, Vec::new());
+        for request in 0..2000 {
+            let at = now + stream.below(50);
+            let event = match stream.below(6) {
+                0 => Event::Arrival(request),
+                1 => Event::Delivery(request),
+                2 => Event::Answer(request),
+                3 => Event::ClientTimeout(request),
+                4 => Event::GatewayTimeout(request),
+                _ => Event::EngineStep(request as u32),
+            };
+            queue.push(SimTime::from_ps(at), event);
+            waiting.push((at, event.order(), event));
+            if stream.below(2) == 0 {
+                waiting.sort_unstable_by_key(|&(at, order, _)| (at, order));
+                let (at, _, event) = waiting.remove(0);
+                assert_eq!(queue.pop(), Some((SimTime::from_ps(at), event)));
+                now = at;
+            }
+        }
+        assert!(queue.lines.iter().all(|line| !line.is_empty()) && !queue.heap.is_empty());
     }
 }

@@ -104,11 +104,11 @@ impl<'a> World<'a> {
         progress: &mut dyn FnMut(SimTime) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, Problem> {
         let mut unheard = 0;
-        while let Some(at) = self.queue.next_time() {
+        // The first event past the end is lost, and nobody asks for it.
+        while let Some((at, event)) = self.queue.pop() {
             if at > self.end && !(self.drains() && at <= SimTime::HORIZON) {
                 break;
             }
-            let Some((at, event)) = self.queue.pop() else { break };
             self.now = at;
             self.step(event)?;
             unheard += 1;

@@ -8,6 +8,7 @@
 //! ```
 //!
 //! - [`WorkloadSpec`] is what a user writes; [`Workload`] makes the requests, one at a time.
+//! - [`SharedRequests`] makes them once for all runs of a sweep that would make the same.
 //! - [`InFlightCap`] is the client's cap on its requests in flight: the simulation asks it before it sends one.
 //!
 //! Everything that a request draws is keyed by (source, ordinal within the source). So two policies that are compared under one
@@ -16,6 +17,7 @@
 mod arrival;
 mod class;
 mod client;
+mod generated;
 mod lengths;
 mod or_none;
 mod prefix;
@@ -29,6 +31,7 @@ mod traffic;
 pub use arrival::ArrivalSpec;
 pub use class::{Class, ClassSpec, Slo};
 pub use client::{CapPolicy, InFlightCap, MaxInFlight, Offer};
+pub use generated::{RequestsKey, SharedRequests};
 pub use rate::RateSpec;
 pub use request::{ContentId, Finish, Request, Segment};
 pub use spec::{SourceSpec, WorkloadSpec};

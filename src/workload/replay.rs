@@ -12,7 +12,7 @@ use super::trace::{Columns, Format, Record, TimeUnit, Trace};
 use crate::lines::Lines;
 use crate::problem::Problem;
 use crate::random::distribution::Seconds;
-use crate::random::{NamedStream, Streams};
+use crate::random::{NamedStream, Stream, Streams};
 use crate::units::{SimDuration, SimTime, Tokens};
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
@@ -331,7 +331,7 @@ impl Replay {
         let offset = offset - self.plan.from;
         self.floor = self.plan.instant(offset, record.line)?;
         let Some((prompt_tokens, output_tokens)) = self.plan.lengths(&record)? else { return Ok(()) };
-        for (copy, shift) in self.plan.shifts(ordinal).into_iter().enumerate() {
+        for (copy, shift) in self.plan.shifts(ordinal).enumerate() {
             let replayed = Replayed {
                 at: self.plan.instant(offset + shift, record.line)?,
                 sequence: self.sequence,
@@ -385,28 +385,29 @@ impl Plan {
     }
 
     /// How often the record is sent, and how much later than in the trace, in picoseconds of the trace's time.
-    fn shifts(&self, ordinal: u64) -> Vec<u128> {
+    fn shifts(&self, ordinal: u64) -> impl Iterator<Item = u128> {
         let uniform = |width: SimDuration, u: f64| (width.as_ps() as f64 * u) as u128;
-        let mut shifts = match &self.copies.scale {
-            None => vec![0],
-            Some(Scale { factor, jitter, stream }) => {
-                let mut stream = stream.at(ordinal);
-                let whole = libm::floor(*factor);
-                let copies = whole as usize + usize::from(stream.unit() < factor - whole);
-                let shift = |copy| if copy == 0 { 0 } else { uniform(*jitter, stream.unit()) };
-                (0..copies).map(shift).collect()
-            }
-        };
-        if let Some((width, stream)) = &self.dejitter {
+        let (mut copies, mut jitter) = (1, None);
+        if let Some(Scale { factor, jitter: width, stream }) = &self.copies.scale {
             let mut stream = stream.at(ordinal);
-            shifts.iter_mut().for_each(|shift| *shift += uniform(*width, stream.unit()));
+            let whole = libm::floor(*factor);
+            copies = whole as usize + usize::from(stream.unit() < factor - whole);
+            jitter = Some((*width, stream));
         }
-        shifts
+        let mut batch = self.dejitter.as_ref().map(|(width, stream)| (*width, stream.at(ordinal)));
+        (0..copies).map(move |copy| {
+            let draw = |(width, stream): &mut (SimDuration, Stream)| uniform(*width, stream.unit());
+            let of_copy = jitter.as_mut().filter(|_| copy > 0).map_or(0, draw);
+            of_copy + batch.as_mut().map_or(0, draw)
+        })
     }
 
     /// Prompt and answer, or `None` where the request is left out.
     fn lengths(&self, record: &Record) -> Result<Option<(Tokens, Tokens)>, Problem> {
         let scaled = |what: &str, tokens: u32, scale: f64| {
+            if scale == 1.0 && (1..=TOKENS_MAX).contains(&tokens) {
+                return Ok(tokens);
+            }
             let x = libm::round(f64::from(tokens) * scale).max(1.0);
             if x > f64::from(TOKENS_MAX) {
                 let message = format!("the {what} has {x} tokens after scaling, more than any model takes");

@@ -192,6 +192,13 @@ fn found(format: Format, head: &Line<'_>, columns: Option<&Columns>) -> Result<F
 
 /// A number of tokens from `least` to 2^31 - 1. The error is a clause and a remedy.
 fn token_count(name: &str, text: &str, least: u32) -> Result<u32, (String, String)> {
+    // What nearly all are: few digits, which no float is needed for.
+    if text.len() <= 9
+        && text.bytes().all(|byte| byte.is_ascii_digit())
+        && let Some(tokens) = text.parse().ok().filter(|tokens| *tokens >= least)
+    {
+        return Ok(tokens);
+    }
     let refused =
         |what: String| Err((what, format!("a number of tokens is whole, from {least} to {TOKENS_MAX}")));
     if text.is_empty() {

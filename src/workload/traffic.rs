@@ -3,6 +3,7 @@
 use super::arrival::{ArrivalSpec, Arrivals};
 use super::class::{Class, ClassSpec, Template};
 use super::client::MaxInFlight;
+use super::generated::Generated;
 use super::replay::{Replay, Replayed};
 use super::request::{Request, Segment};
 use super::spec::{Kind, SourceSpec, WorkloadSpec};
@@ -37,6 +38,9 @@ pub struct Workload {
     classes: Vec<Class>,
     infos: Vec<SourceInfo>,
     sources: Vec<Source>,
+    /// In place of the sources: what they would make.
+    generated: Option<Arc<Generated>>,
+    nothing_shared: Arc<[Segment]>,
     next_ordinal: u64,
     end: SimTime,
     trace_end: SimTime,
@@ -102,6 +106,8 @@ impl Workload {
             classes: templates.iter().map(|template| template.class.clone()).collect(),
             infos: Vec::with_capacity(names.len()),
             sources: Vec::with_capacity(names.len()),
+            generated: None,
+            nothing_shared: Arc::from([]),
             next_ordinal: 0,
             end,
             trace_end: SimTime::ZERO,
@@ -134,6 +140,11 @@ impl Workload {
     /// # Errors
     /// A line of a trace that cannot be read or understood. The workload must not be used any further.
     pub fn next_request(&mut self) -> Result<Option<Request>, Problem> {
+        if let Some(generated) = &self.generated {
+            let request = generated.get(self.next_ordinal, &self.classes, &self.nothing_shared);
+            self.next_ordinal += 1;
+            return Ok(request);
+        }
         let sources = self.sources.iter().enumerate();
         let first = sources.filter_map(|(i, source)| source.next.as_ref().map(|next| (next.sent, i))).min();
         let Some((_, i)) = first else { return Ok(None) };
@@ -157,7 +168,15 @@ impl Workload {
     /// Once [`Workload::next_request`] has given `None`: when the last request was sent, if all sources are traces that ended before
     /// the run would have; else `None`.
     pub fn trace_end(&self) -> Option<SimTime> {
+        if let Some(generated) = &self.generated {
+            return generated.trace_end();
+        }
         self.sources.iter().all(|source| source.trace_ended).then_some(self.trace_end)
+    }
+
+    /// The same workload, whose requests were all made before.
+    pub(super) fn with(self, generated: Arc<Generated>) -> Workload {
+        Workload { sources: Vec::new(), generated: Some(generated), next_ordinal: 0, ..self }
     }
 
     /// Makes source `i`'s next request.
@@ -202,8 +221,14 @@ impl OpenSource {
         let sent = self.arrivals.next()?;
         let ordinal = self.ordinal;
         self.ordinal += 1;
-        let draw = self.class_stream.at(ordinal).unit();
-        let (class, _) = self.mix.iter().find(|(_, up_to)| draw < *up_to).or(self.mix.last())?;
+        let (class, _) = match &self.mix[..] {
+            // No draw could choose another.
+            [only] => only,
+            mix => {
+                let draw = self.class_stream.at(ordinal).unit();
+                mix.iter().find(|(_, up_to)| draw < *up_to).or(mix.last())?
+            }
+        };
         let template = &self.templates[usize::from(*class)];
         let (own, output_tokens) = template.lengths.as_ref()?.draw(&mut self.length_stream.at(ordinal));
         let prefix = template.prefix.as_ref().map(|prefix| prefix.draw(&mut self.prefix_stream.at(ordinal)));

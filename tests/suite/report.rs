@@ -813,7 +813,7 @@ fn the_summary_is_one_object_with_the_keys_of_the_contract() {
         "max": 3.0
       },
       "quantiles": {
-        "exact_up_to": 1000000,
+        "exact_up_to": 200000,
         "exact": true,
         "histogram_relative_error": 0.00390625
       },

@@ -55,9 +55,41 @@ impl Table {
 
     /// The request in a line.
     pub(super) fn record(&self, line: &Line<'_>) -> Result<Record, Problem> {
+        if let Some(fields) = self.plain_fields(line.text) {
+            return self.record_of(line, fields);
+        }
         let fields = fields(line.text).map_err(|why| line.problem(why))?;
         check_width(line, fields.len(), self.width)?;
-        let [timestamp, prompt, output] = self.places.map(|place| fields[place].as_ref());
+        self.record_of(line, self.places.map(|place| fields[place].as_ref()))
+    }
+
+    /// The three fields of a line without quotes that has as many as it should; `None` for every other line.
+    fn plain_fields<'l>(&self, text: &'l str) -> Option<[&'l str; 3]> {
+        let (mut found, mut width, mut start) = ([""; 3], 0, 0);
+        let mut field = |start: usize, end: usize| {
+            for (place, found) in self.places.iter().zip(&mut found) {
+                if *place == width {
+                    *found = text[start..end].trim();
+                }
+            }
+            width += 1;
+        };
+        for (at, byte) in text.bytes().enumerate() {
+            match byte {
+                b'"' => return None,
+                b',' => {
+                    field(start, at);
+                    start = at + 1;
+                }
+                _ => {}
+            }
+        }
+        field(start, text.len());
+        (width == self.width).then_some(found)
+    }
+
+    fn record_of(&self, line: &Line<'_>, fields: [&str; 3]) -> Result<Record, Problem> {
+        let [timestamp, prompt, output] = fields;
         let at = match self.timestamps {
             Timestamps::DateTime => date_time(timestamp).map_err(|why| {
                 line.problem(why).help("write date and time of day; for a number of seconds use `format = \"csv\"` with `columns`")
