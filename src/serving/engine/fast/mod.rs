@@ -24,7 +24,11 @@
 mod cohort;
 mod decode_run;
 #[cfg(test)]
+mod conditions;
+#[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod side_by_side;
 
 use self::cohort::{Cohort, Joining};
 use self::decode_run::DecodeRun;
@@ -266,9 +270,11 @@ impl FastEngine {
         let members = self.cohort.members();
         let scheduler = &mut self.core.scheduler;
         let budget = scheduler.config.max_num_scheduled_tokens.get();
-        if self.disordered || members == 0 || members > budget {
+        if self.disordered || members == 0 {
             return false;
         }
+        // Whoever was admitted got a token beside all others that decoded, and they are no more now.
+        debug_assert!(members <= budget);
         let mut batch = self.core.spare.pop().unwrap_or_default();
         batch.clear();
         let chunk = scheduler.long_prefill_chunk();
@@ -315,7 +321,7 @@ impl FastEngine {
             // With fewer tokens given to others in that pass there may be room in the next.
             Admission::BudgetSpent => core.in_flight.back().is_some_and(|latest| !latest.batch.scheduled.is_empty()) || self.since_formed == 0,
         };
-        if listed == Some(0) || admits || self.cohort.members() > core.config.max_num_scheduled_tokens.get() {
+        if listed == Some(0) || admits {
             return 0;
         }
         let steps = self.cohort.steps_alike().min(listed.map_or(u64::MAX, |place| place as u64));
