@@ -4,8 +4,8 @@ use divan::Bencher;
 use divan::counter::ItemsCount;
 use dryscale::random::{Stream, Streams};
 use dryscale::serving::engine::{
-    BatchShape, BlockCache, DecodeForm, Engine, EngineArgs, EngineConfig, EngineCore, EngineRequest, EngineTiming,
-    GpuClass, KvCache, ModelLimits, RequestId, RunLengthCache, StepTimer,
+    BatchShape, BlockCache, DecodeForm, Engine, EngineArgs, EngineConfig, EngineCore, EngineRequest,
+    EngineTiming, GpuClass, KvCache, ModelLimits, RequestId, RunLengthCache, StepTimer,
 };
 use dryscale::units::{Blocks, SimDuration, SimTime, Tokens};
 use dryscale::workload::{ContentId, Finish, Segment};

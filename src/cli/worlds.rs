@@ -30,7 +30,13 @@ pub(super) struct DraftWorlds {
 
 impl DraftWorlds {
     pub(super) fn new(draft: Draft) -> Self {
-        DraftWorlds { draft, name: None, engine: EngineKind::default(), listener: None, scenarios: Mutex::default() }
+        DraftWorlds {
+            draft,
+            name: None,
+            engine: EngineKind::default(),
+            listener: None,
+            scenarios: Mutex::default(),
+        }
     }
 
     /// Lets answers call the policy `name`.

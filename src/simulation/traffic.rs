@@ -275,7 +275,9 @@ impl World<'_> {
                 fate: Fate::Waiting,
                 reason: "run_ended",
                 at: None,
-                served: flight.pod().map_or_else(Served::default, |pod| self.fleet.served(self.now, pod, request)),
+                served: flight
+                    .pod()
+                    .map_or_else(Served::default, |pod| self.fleet.served(self.now, pod, request)),
             };
             let ending = match flight.stage {
                 Stage::GivenUp { at, .. } => {

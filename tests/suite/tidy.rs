@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("units", &[]),
     ("problem", &[]),
-    ("histogram", &["units"]),
+    ("progression", &["units"]),
+    ("histogram", &["units", "progression"]),
     ("nearest", &[]),
     ("lines", &["problem"]),
     ("random", &["units", "problem"]),
@@ -21,6 +22,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "problem",
             "nearest",
             "histogram",
+            "progression",
             "random",
             "workload::ContentId",
             "workload::Finish",
@@ -97,6 +99,7 @@ const LEAVES: &[&str] = &["units", "problem", "nearest", "histogram", "random"];
 const PURE: &[&str] = &[
     "units",
     "problem",
+    "progression",
     "histogram",
     "lines",
     "random",

@@ -79,7 +79,12 @@ pub struct DecodeForm {
 impl DecodeForm {
     /// Steps that all take `duration`.
     pub const fn constant(duration: SimDuration) -> DecodeForm {
-        DecodeForm { base: duration, context_slope: SimDuration::ZERO, floor: SimDuration::ZERO, longest: SimDuration::MAX }
+        DecodeForm {
+            base: duration,
+            context_slope: SimDuration::ZERO,
+            floor: SimDuration::ZERO,
+            longest: SimDuration::MAX,
+        }
     }
 }
 

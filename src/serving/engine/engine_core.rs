@@ -373,7 +373,8 @@ impl<C: KvCache> fmt::Debug for EngineCore<C> {
 #[cfg(test)]
 mod tests {
     use super::super::{
-        AdmissionRejections, BatchShape, DecodeForm, EngineArgs, FinishReason, GpuClass, ModelLimits, RequestSuccess,
+        AdmissionRejections, BatchShape, DecodeForm, EngineArgs, FinishReason, GpuClass, ModelLimits,
+        RequestSuccess,
     };
     use super::*;
     use crate::workload::Finish;

@@ -58,7 +58,13 @@ pub(super) struct OutputProcessor {
 impl OutputProcessor {
     pub(super) fn new<C: KvCache>(config: &EngineConfig, scheduler: &Scheduler<C>) -> Self {
         let stats = Stats::new(config, scheduler.usable_blocks());
-        OutputProcessor { states: Vec::new(), queued_tokens: 0, processed_at: SimTime::ZERO, stats, journal: Journal::default() }
+        OutputProcessor {
+            states: Vec::new(),
+            queued_tokens: 0,
+            processed_at: SimTime::ZERO,
+            stats,
+            journal: Journal::default(),
+        }
     }
 
     /// Prompt tokens of the requests here that have no first token.

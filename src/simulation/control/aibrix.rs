@@ -61,7 +61,9 @@ impl Aibrix {
                 return PodAnswer::NoAddress;
             }
             let engine = slot.engine.as_ref().filter(|_| slot.pod.answers());
-            let value = engine.zip(family).and_then(|(engine, family)| sensor.read_page(now, engine.as_ref(), family));
+            let value = engine
+                .zip(family)
+                .and_then(|(engine, family)| sensor.read_page(now, engine.as_ref(), family));
             value.map_or(PodAnswer::Failed, PodAnswer::Value)
         };
         let pods = fleet.live_ordinals();

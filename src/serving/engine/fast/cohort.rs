@@ -116,7 +116,9 @@ impl Cohort {
         let Joining { slot, seat, computed, ends_at, foreseen, measured } = joining;
         let first = self.next_pass;
         // A pass that finds c tokens computed samples token c + 2.
-        let Some(last) = (first + Pass::from(ends_at)).checked_sub(Pass::from(computed) + 2) else { return false };
+        let Some(last) = (first + Pass::from(ends_at)).checked_sub(Pass::from(computed) + 2) else {
+            return false;
+        };
         // Without async scheduling it is gone before its next pass; with it, only where its end was not foreseen is it
         // scheduled once more.
         if last < first && (foreseen || !is_async) {
@@ -220,7 +222,8 @@ impl Cohort {
         {
             self.skips.pop();
         }
-        let updates = self.last_tokens.peek().map_or(u64::MAX, |&Reverse((pass, ..))| pass - self.next_update);
+        let updates =
+            self.last_tokens.peek().map_or(u64::MAX, |&Reverse((pass, ..))| pass - self.next_update);
         let passes = self.skips.peek().map_or(u64::MAX, |&Reverse((pass, ..))| pass - self.next_pass);
         updates.min(passes)
     }
@@ -242,7 +245,9 @@ impl Cohort {
     /// Whether the slot holds a member whose last token comes with the next update from before it joined.
     pub(super) fn ends_before_its_first_pass(&self, slot: Slot) -> bool {
         let member = self.by_slot.get(slot.index());
-        member.is_some_and(|member| member.seat != 0 && member.last == self.next_update && member.last < member.first)
+        member.is_some_and(|member| {
+            member.seat != 0 && member.last == self.next_update && member.last < member.first
+        })
     }
 
     /// Tokens that were delivered to the slot's request since it joined; 0 if it is no member.

@@ -84,21 +84,27 @@ fn prompts_that_are_held_back_are_no_run() {
 #[test]
 fn each_end_breaks_a_run_as_often_as_its_kind_says() {
     let of = |toml: &str, finish: Finish| {
-        let clients = vec![submit(0, request(0, 10, 400, Finish::Eos)), submit(0, request(1, 10, 200, finish))];
+        let clients =
+            vec![submit(0, request(0, 10, 400, Finish::Eos)), submit(0, request(1, 10, 200, finish))];
         events(toml, 1000, clients)
     };
     let (eos, length) = (of("", Finish::Eos), of("", Finish::Length));
     assert_eq!(length.1 - eos.1, 1);
-    assert_eq!(of("async_scheduling = false", Finish::Eos).1, of("async_scheduling = false", Finish::Length).1);
+    assert_eq!(
+        of("async_scheduling = false", Finish::Eos).1,
+        of("async_scheduling = false", Finish::Length).1
+    );
 }
 
 /// (b) `max_model_len` ends an answer as `max_tokens` does.
 #[test]
 fn the_longest_context_is_an_end() {
-    let load = Load::new(config("max_model_len = 64"), Blocks(1000), FORM, vec![
-        submit(0, request(0, 10, 900, Finish::Eos)),
-        submit(0, request(1, 10, 900, Finish::Length)),
-    ]);
+    let load = Load::new(
+        config("max_model_len = 64"),
+        Blocks(1000),
+        FORM,
+        vec![submit(0, request(0, 10, 900, Finish::Eos)), submit(0, request(1, 10, 900, Finish::Length))],
+    );
     let (stepwise, fast) = compare(&load).expect("both engines are one");
     assert!(stepwise > 50 && fast < 10, "{fast} of {stepwise}");
     let (_, mut driven) = engines(&load);
@@ -106,14 +112,18 @@ fn the_longest_context_is_an_end() {
         driven.act(*now, act).expect("it acts");
     }
     driven.run_until(SimTime::NEVER, true).expect("it runs");
-    let ends = driven.out.iter().filter(|output| matches!(output, Output::Finished { reason: FinishReason::Length, .. }));
+    let ends = driven
+        .out
+        .iter()
+        .filter(|output| matches!(output, Output::Finished { reason: FinishReason::Length, .. }));
     assert_eq!(ends.count(), 2);
 }
 
 /// (c) A run ends before the pass for which the blocks do not suffice, and somebody is preempted there.
 #[test]
 fn a_run_ends_where_the_blocks_do() {
-    let clients = |answer| (0..4).map(|id| submit(0, request(id, 16, answer, Finish::Eos))).collect::<Vec<_>>();
+    let clients =
+        |answer| (0..4).map(|id| submit(0, request(id, 16, answer, Finish::Eos))).collect::<Vec<_>>();
     let load = Load::new(config("max_model_len = 320"), Blocks(41), FORM, clients(300));
     let (stepwise, fast) = compare(&load).expect("both engines are one");
     assert!(fast < stepwise / 2, "{fast} of {stepwise}");
@@ -131,7 +141,9 @@ fn a_run_ends_where_the_blocks_do() {
 /// (d) Who waits and cannot be admitted does not break a run, whatever keeps it out.
 #[test]
 fn those_who_cannot_be_admitted_do_not_break_a_run() {
-    let two = |prompt| vec![submit(0, request(0, 10, 500, Finish::Eos)), submit(0, request(1, prompt, 500, Finish::Eos))];
+    let two = |prompt| {
+        vec![submit(0, request(0, 10, 500, Finish::Eos)), submit(0, request(1, prompt, 500, Finish::Eos))]
+    };
     for (why, toml, blocks, prompt) in [
         ("seats", "max_num_seqs = 1", 1000, 10),
         ("active seats", "max_num_active_seqs = 1", 1000, 10),
@@ -148,10 +160,12 @@ fn those_who_cannot_be_admitted_do_not_break_a_run() {
 #[test]
 fn an_arrival_truncates_a_run_at_the_batch_that_runs() {
     for (toml, joins) in [("", 2), ("async_scheduling = false", 1)] {
-        let load = Load::new(config(toml), Blocks(1000), FORM, vec![
-            submit(0, request(0, 10, 500, Finish::Eos)),
-            submit(20_050, request(1, 10, 1, Finish::Eos)),
-        ]);
+        let load = Load::new(
+            config(toml),
+            Blocks(1000),
+            FORM,
+            vec![submit(0, request(0, 10, 500, Finish::Eos)), submit(20_050, request(1, 10, 1, Finish::Eos))],
+        );
         compare(&load).expect("both engines are one");
         let (_, mut fast) = engines(&load);
         fast.act(at(0), &load.acts[0].1).expect("it acts");
@@ -209,7 +223,8 @@ fn a_run_may_cross_the_floor_and_the_bounds_of_histograms() {
 #[test]
 fn a_look_is_answered_from_the_run() {
     let form = Form { base: 90, request: 0, slope: 1, floor: 120 };
-    let mut acts = vec![submit(0, request(0, 10, 200, Finish::Eos)), submit(0, request(1, 11, 150, Finish::Length))];
+    let mut acts =
+        vec![submit(0, request(0, 10, 200, Finish::Eos)), submit(0, request(1, 11, 150, Finish::Length))];
     let unseen = with_form(form, "", 1000, acts.clone());
     // All instants around the ends of some batches, and far ones.
     acts.extend((1_000..1_600).chain([9_000, 17_000]).map(|ns| (at(ns), Act::Look)));
@@ -225,7 +240,8 @@ fn what_an_answer_has_filled_is_found_in_the_midst_of_it() {
         output_content: Some(ContentId(2)),
         ..request(0, 32, 200, Finish::Eos)
     };
-    let second = EngineRequest { prompt: Arc::from([text(1, 32), text(2, 100)]), ..request(1, 150, 5, Finish::Eos) };
+    let second =
+        EngineRequest { prompt: Arc::from([text(1, 32), text(2, 100)]), ..request(1, 150, 5, Finish::Eos) };
     let load = Load::new(config(""), Blocks(1000), FORM, vec![submit(0, first), submit(8_050, second)]);
     compare(&load).expect("both engines are one");
     let (_, mut fast) = engines(&load);
@@ -243,7 +259,8 @@ fn what_an_answer_has_filled_is_found_in_the_midst_of_it() {
 /// (j) What was noted of a request that left before its time is no other's, though the slot is.
 #[test]
 fn a_slot_that_is_used_again_does_not_end_at_the_time_of_the_one_before() {
-    for (toml, finish) in [("", Finish::Eos), ("", Finish::Length), ("async_scheduling = false", Finish::Eos)] {
+    for (toml, finish) in [("", Finish::Eos), ("", Finish::Length), ("async_scheduling = false", Finish::Eos)]
+    {
         let clients = vec![
             submit(0, request(0, 10, 900, Finish::Eos)),
             submit(0, request(1, 10, 100, finish)),

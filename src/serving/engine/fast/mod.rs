@@ -22,9 +22,9 @@
 //! answer's blocks could be found by others. It returns to the cohort when that is over.
 
 mod cohort;
-mod decode_run;
 #[cfg(test)]
 mod conditions;
+mod decode_run;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
@@ -319,7 +319,10 @@ impl FastEngine {
         let admits = match self.admission {
             Admission::NobodyWaits | Admission::SeatsTaken | Admission::CacheFull => false,
             // With fewer tokens given to others in that pass there may be room in the next.
-            Admission::BudgetSpent => core.in_flight.back().is_some_and(|latest| !latest.batch.scheduled.is_empty()) || self.since_formed == 0,
+            Admission::BudgetSpent => {
+                core.in_flight.back().is_some_and(|latest| !latest.batch.scheduled.is_empty())
+                    || self.since_formed == 0
+            }
         };
         if listed == Some(0) || admits {
             return 0;

@@ -80,7 +80,11 @@ prop_compose! {
 
 fn load() -> impl Strategy<Value = Load> {
     // Short and long contexts; nobody shares, a few do, most do; blocks for little more than one request, or ample.
-    let sizes = (40u32..400, prop_oneof![Just(1u32), Just(20), Just(600)], prop_oneof![0u32..12, 20u32..200, 2000u32..4000]);
+    let sizes = (
+        40u32..400,
+        prop_oneof![Just(1u32), Just(20), Just(600)],
+        prop_oneof![0u32..12, 20u32..200, 2000u32..4000],
+    );
     sizes.prop_flat_map(|(max_model_len, sharing, spare_blocks)| {
         let form = (1u64..200, 0u64..9, 0u64..3, prop_oneof![Just(1u64), 1u64..2000]);
         (

@@ -102,7 +102,11 @@ impl<E: Engine> Driven<E> {
             self.followed = None;
             self.engine.advance(event, &mut self.out);
             self.events += 1;
-            prop_assert!(self.engine.next_event().is_none_or(|next| next > event), "the engine stands still at {event}: {:?}", self.engine);
+            prop_assert!(
+                self.engine.next_event().is_none_or(|next| next > event),
+                "the engine stands still at {event}: {:?}",
+                self.engine
+            );
             self.follow(event);
         }
         Ok(())
@@ -160,4 +164,3 @@ pub(super) fn compare(load: &Load) -> Result<(u64, u64), TestCaseError> {
     fast.engine.audit().map_err(TestCaseError::fail)?;
     Ok((stepwise.events, fast.events))
 }
-

@@ -42,7 +42,7 @@ impl Allocation {
     /// How many blocks beyond `hit` a request of `tokens` tokens is given on its admission, with `scheduled` tokens in
     /// its first step; `None` if `free` free blocks do not do.
     pub(super) fn to_admit(
-        &self,
+        self,
         hit: Hit,
         tokens: u32,
         scheduled: u32,
@@ -59,7 +59,7 @@ impl Allocation {
 
     /// How many blocks a request that holds `held` needs until it has room for `computed` tokens.
     #[inline]
-    pub(super) fn to_extend(&self, held: u32, computed: u32) -> u32 {
+    pub(super) fn to_extend(self, held: u32, computed: u32) -> u32 {
         let slots = computed.min(self.max_model_len);
         // Most steps fill no block, and then nothing is divided.
         if slots > held * self.block_size { slots.div_ceil(self.block_size) - held } else { 0 }
