@@ -225,7 +225,7 @@ impl<C: KvCache> EngineCore<C> {
     }
 
     /// Schedules a pass.
-    fn schedule(&mut self, now: SimTime) {
+    pub(super) fn schedule(&mut self, now: SimTime) {
         let mut batch = self.spare.pop().unwrap_or_default();
         self.scheduler.schedule(&mut batch);
         self.launch(now, batch);

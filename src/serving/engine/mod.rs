@@ -87,7 +87,7 @@ pub use batch::{Admitted, Batch, BatchShape, DecodeForm, Scheduled, StepTimer};
 pub use bucket_histogram::{BucketHistogram, Measure};
 pub use config::{EngineConfig, SchedulingPolicy};
 pub use engine_core::{Engine, EngineCore, EngineTiming};
-pub use fast::FastEngine;
+pub use fast::{FastEngine, Unclocked};
 pub use kv_cache::{BlockCache, KvCache, RunLengthCache};
 pub use release::Release;
 pub use request::{EngineRequest, FinishReason, Output, Refusal, RequestId, Usage};

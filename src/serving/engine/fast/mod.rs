@@ -29,6 +29,9 @@ mod decode_run;
 mod properties;
 #[cfg(test)]
 mod side_by_side;
+mod unclocked;
+
+pub use self::unclocked::Unclocked;
 
 use self::cohort::{Cohort, Joining};
 use self::decode_run::DecodeRun;
