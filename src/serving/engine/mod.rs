@@ -68,6 +68,7 @@ mod content;
 mod engine_core;
 mod fast;
 mod flags;
+mod in_flight;
 mod journal;
 mod kv_cache;
 mod output_processor;

@@ -87,7 +87,7 @@ impl Unclocked {
         if engine.formed {
             engine.cohort.updated();
         }
-        if let Some(oldest) = engine.core.in_flight.pop_front() {
+        if let Some(oldest) = engine.core.in_flight.pop() {
             engine.core.scheduler.update(&oldest.batch, &mut outputs);
         }
         outputs
@@ -95,7 +95,8 @@ impl Unclocked {
 
     /// A batch in flight, with the tokens of members.
     fn expanded(&self, place: usize) -> Batch {
-        let mut batch = self.engine.core.in_flight[place].batch.clone();
+        let mut batch =
+            self.engine.core.in_flight.get(place).map_or_else(Batch::default, |at| at.batch.clone());
         batch.scheduled.splice(0..0, self.members_of(place));
         batch
     }
