@@ -1,5 +1,5 @@
 //! How fast a whole run is: `cargo bench --bench world`. Items are requests; everything that a command does for one is
-//! in it but reading a trace and writing files.
+//! in it but writing files.
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
@@ -7,7 +7,10 @@ use dryscale::analysis::{Score, Scoring};
 use dryscale::scenario::{Draft, Inputs, Scenario};
 use dryscale::simulation::World;
 use dryscale::simulation::summary::Summary;
+use dryscale::units::SimTime;
+use std::fmt::Write;
 use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 
 fn main() {
     divan::main();
@@ -109,10 +112,53 @@ fn replicas(bencher: Bencher<'_, '_>, replicas: u32) {
 #[divan::bench(sample_count = 10, sample_size = 1)]
 fn requests(bencher: Bencher<'_, '_>) {
     let scenario = scenario(WORLD, Some("static:4"));
-    let count = || {
-        let mut requests = scenario.requests(1).unwrap_or_else(|error| panic!("{error}"));
-        let next = || requests.next_request().unwrap_or_else(|problem| panic!("{problem}"));
-        std::iter::from_fn(next).count()
-    };
-    bencher.counter(ItemsCount::new(count())).bench_local(count);
+    bencher.counter(ItemsCount::new(read(&scenario).0)).bench_local(|| read(&scenario));
+}
+
+/// How many requests a scenario has, and the tokens of all.
+fn read(scenario: &Scenario) -> (u64, u64) {
+    let mut requests = scenario.requests(1).unwrap_or_else(|error| panic!("{error}"));
+    let (mut count, mut tokens) = (0, 0);
+    while let Some(request) = requests.next_request().unwrap_or_else(|problem| panic!("{problem}")) {
+        count += 1;
+        tokens += u64::from(request.prompt_tokens.get()) + u64::from(request.output_tokens.get());
+    }
+    (count, tokens)
+}
+
+/// The same requests as a trace, in a file that lives as long as the directory.
+fn trace() -> (tempfile::TempDir, PathBuf) {
+    let scenario = scenario(WORLD, Some("static:4"));
+    let mut requests = scenario.requests(1).unwrap_or_else(|error| panic!("{error}"));
+    let mut text = String::from("timestamp,prompt_tokens,output_tokens\n");
+    while let Some(request) = requests.next_request().unwrap_or_else(|problem| panic!("{problem}")) {
+        let sent = request.sent.since(SimTime::ZERO).as_secs_f64();
+        let _ = writeln!(text, "{sent:.6},{},{}", request.prompt_tokens.get(), request.output_tokens.get());
+    }
+    let folder = tempfile::tempdir().expect("a directory for the trace");
+    let path = folder.path().join("trace.csv");
+    std::fs::write(&path, text).expect("the trace is written");
+    (folder, path)
+}
+
+fn scenario_of(trace: &Path) -> Scenario {
+    let inputs =
+        Inputs { policy: Some("static:4".to_owned()), trace: Some(trace.to_path_buf()), ..Inputs::default() };
+    let scenario = Draft::load(&inputs).and_then(|draft| draft.scenario(&[]));
+    scenario.unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// A trace is read, and its tokens are added up: what a run of it can never be faster than.
+#[divan::bench(sample_count = 10, sample_size = 1)]
+fn trace_read(bencher: Bencher<'_, '_>) {
+    let (_folder, path) = trace();
+    let scenario = scenario_of(&path);
+    bencher.counter(ItemsCount::new(read(&scenario).0)).bench_local(|| read(&scenario));
+}
+
+/// The same trace is simulated.
+#[divan::bench(sample_count = 10, sample_size = 1)]
+fn trace_simulated(bencher: Bencher<'_, '_>) {
+    let (_folder, path) = trace();
+    bench(bencher, scenario_of(&path));
 }
