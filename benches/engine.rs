@@ -1,11 +1,13 @@
-//! How fast the plain engine is on either KV cache: `cargo bench --bench engine`. Items are steps or requests.
+//! How fast the two engines are: `cargo bench --bench engine`. Items are requests, or steps where it says so.
+//!
+//! Ratios of the rows of one table are what counts; docs/performance.md has them.
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use dryscale::random::{Stream, Streams};
 use dryscale::serving::engine::{
-    BatchShape, BlockCache, DecodeForm, Engine, EngineArgs, EngineConfig, EngineCore, EngineRequest,
-    EngineTiming, GpuClass, KvCache, ModelLimits, RequestId, RunLengthCache, StepTimer,
+    BatchShape, DecodeForm, Engine, EngineArgs, EngineConfig, EngineCore, EngineRequest, EngineTiming,
+    FastEngine, GpuClass, ModelLimits, Output, RequestId, StepTimer,
 };
 use dryscale::units::{Blocks, SimDuration, SimTime, Tokens};
 use dryscale::workload::{ContentId, Finish, Segment};
@@ -34,15 +36,31 @@ impl StepTimer for Linear {
     }
 }
 
+/// The engines side by side.
+trait Kind: Engine + Sized {
+    fn with_blocks(num_gpu_blocks: u32) -> Self;
+}
+
+type Stepwise = EngineCore;
+
+impl Kind for Stepwise {
+    fn with_blocks(num_gpu_blocks: u32) -> Self {
+        EngineCore::new(config(), Blocks(num_gpu_blocks), Arc::new(Linear), EngineTiming::default())
+            .expect("the blocks hold one request")
+    }
+}
+
+impl Kind for FastEngine {
+    fn with_blocks(num_gpu_blocks: u32) -> Self {
+        FastEngine::new(config(), Blocks(num_gpu_blocks), Arc::new(Linear), EngineTiming::default())
+            .expect("the blocks hold one request")
+    }
+}
+
 fn config() -> EngineConfig {
     let gpu = GpuClass { name: "NVIDIA H100 80GB HBM3".to_owned(), memory_bytes: 85_000_000_000 };
     let model = ModelLimits { max_model_len: Tokens(32_768) };
     EngineArgs::default().resolve(&gpu, &model).expect("defaults are valid")
-}
-
-fn engine<C: KvCache>(num_gpu_blocks: u32) -> EngineCore<C> {
-    EngineCore::with_cache(config(), Blocks(num_gpu_blocks), Arc::new(Linear), EngineTiming::default())
-        .expect("the blocks hold one request")
 }
 
 fn request(
@@ -87,7 +105,7 @@ fn conversation(requests: u64, shared: f64) -> Vec<EngineRequest> {
         .collect()
 }
 
-fn replay<C: KvCache>(mut engine: EngineCore<C>, requests: Vec<EngineRequest>) -> EngineCore<C> {
+fn replay<E: Engine>(mut engine: E, requests: Vec<EngineRequest>) -> E {
     let mut out = Vec::new();
     let mut arrivals = requests.into_iter().peekable();
     loop {
@@ -103,49 +121,77 @@ fn replay<C: KvCache>(mut engine: EngineCore<C>, requests: Vec<EngineRequest>) -
     }
 }
 
-/// One step of `B` decoding requests.
-#[divan::bench(types = [BlockCache, RunLengthCache], args = [1, 32, 256, 1024])]
-fn decode_steps<C: KvCache>(bencher: Bencher<'_, '_>, running: u64) {
-    const STEPS: u64 = 1000;
-    let started = || {
-        let mut engine = engine::<C>(400_000);
-        let mut out = Vec::new();
-        for id in 0..running {
-            let own = request(id, SimTime::ZERO, Arc::from([]), 100, 20_000);
-            engine.submit(SimTime::ZERO, own).expect("a valid request");
-        }
-        while engine.stats(SimTime::ZERO).generation_tokens < 20 * running {
-            let now = engine.next_event().expect("requests run");
-            engine.advance(now, &mut out);
-        }
-        engine
-    };
-    bencher.counter(ItemsCount::new(STEPS)).with_inputs(started).bench_values(|mut engine| {
-        let mut out = Vec::new();
-        for _ in 0..STEPS {
-            let now = engine.next_event().expect("requests run");
-            engine.advance(now, &mut out);
-        }
-        engine
-    });
-}
-
-/// Requests that share nothing, on a cache that holds them.
-#[divan::bench(types = [BlockCache, RunLengthCache])]
-fn conversation_requests<C: KvCache>(bencher: Bencher<'_, '_>) {
-    let requests = conversation(2000, 0.0);
+/// Requests that came long ago and are all there will be: with answers of 2,000 to 4,000 tokens, evenly spread.
+#[divan::bench(types = [Stepwise, FastEngine], args = [1, 4, 16, 64, 256, 1024])]
+fn batch_without_arrivals<E: Kind>(bencher: Bencher<'_, '_>, batch: u64) {
+    let mut stream: Stream = Streams::new(1).stream("bench");
+    let requests: Vec<EngineRequest> = (0..batch)
+        .map(|id| {
+            let output_tokens = 2_000 + stream.below(2_001) as u32;
+            request(id, SimTime::ZERO, Arc::from([]), 100, output_tokens)
+        })
+        .collect();
     bencher
-        .counter(ItemsCount::new(requests.len()))
-        .with_inputs(|| (engine::<C>(30_000), requests.clone()))
+        .counter(ItemsCount::new(batch))
+        .with_inputs(|| (E::with_blocks(400_000), requests.clone()))
         .bench_values(|(engine, requests)| replay(engine, requests));
 }
 
-/// Half of the requests share prefixes, and the cache is too small: preemption and eviction.
-#[divan::bench(types = [BlockCache, RunLengthCache])]
-fn conversation_requests_under_pressure<C: KvCache>(bencher: Bencher<'_, '_>) {
-    let requests = conversation(2000, 0.5);
+/// So many seats, each taken again as soon as it is free, by answers with lognormal lengths of mean 250 (cv 1).
+#[divan::bench(types = [Stepwise, FastEngine], args = [1, 4, 16, 64, 256, 1024])]
+fn seats_kept_full<E: Kind>(bencher: Bencher<'_, '_>, seats: u64) {
+    let mut stream: Stream = Streams::new(1).stream("bench");
+    let sigma = libm::sqrt(libm::log(2.0));
+    let mut normal = || {
+        let (radius, angle) = (libm::sqrt(-2.0 * libm::log(stream.open_unit())), stream.open_unit());
+        radius * libm::cos(std::f64::consts::TAU * angle)
+    };
+    let requests: Vec<EngineRequest> = (0..8 * seats.max(64))
+        .map(|id| {
+            let answer = libm::exp(libm::log(250.0) - sigma * sigma / 2.0 + sigma * normal());
+            request(id, SimTime::ZERO, Arc::from([]), 100, (answer as u32).clamp(1, 4096))
+        })
+        .collect();
     bencher
         .counter(ItemsCount::new(requests.len()))
-        .with_inputs(|| (engine::<C>(2_100), requests.clone()))
+        .with_inputs(|| (E::with_blocks(400_000), requests.clone()))
+        .bench_values(|(mut engine, requests)| {
+            let mut waiting = requests.into_iter();
+            for request in waiting.by_ref().take(seats as usize) {
+                engine.submit(SimTime::ZERO, request).expect("a valid request");
+            }
+            let mut out = Vec::new();
+            while let Some(now) = engine.next_event() {
+                engine.advance(now, &mut out);
+                for output in out.drain(..) {
+                    if let Output::Finished { at, .. } = output
+                        && let Some(request) = waiting.next()
+                    {
+                        let request = EngineRequest { arrival_time: at, ..request };
+                        engine.submit(now, request).expect("a valid request");
+                    }
+                }
+            }
+            engine
+        });
+}
+
+/// Requests that share nothing, on a cache that holds them.
+#[divan::bench(types = [Stepwise, FastEngine])]
+fn conversation_requests<E: Kind>(bencher: Bencher<'_, '_>) {
+    let requests = conversation(2000, 0.0);
+    bencher
+        .counter(ItemsCount::new(requests.len()))
+        .with_inputs(|| (E::with_blocks(30_000), requests.clone()))
+        .bench_values(|(engine, requests)| replay(engine, requests));
+}
+
+/// Some of the requests share prefixes, and the cache is too small: preemption and eviction all the time.
+#[divan::bench(types = [Stepwise, FastEngine], args = [0.0, 0.01, 0.5])]
+fn overload_with_preemption<E: Kind>(bencher: Bencher<'_, '_>, shared: f64) {
+    let requests = conversation(2000, shared);
+    bencher
+        .counter(ItemsCount::new(requests.len()))
+        .with_inputs(|| (E::with_blocks(2_100), requests.clone()))
         .bench_values(|(engine, requests)| replay(engine, requests));
 }

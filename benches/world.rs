@@ -96,6 +96,15 @@ fn closed_loop(bencher: Bencher<'_, '_>) {
     bench(bencher, scenario(&format!("{WORLD}{LOOP}"), None));
 }
 
+/// Twenty requests a second for each of so many replicas, the loop on, to the one with the fewest requests: what a request
+/// costs in a large fleet.
+#[divan::bench(args = [1, 10, 100, 1000], sample_count = 3, sample_size = 1)]
+fn replicas(bencher: Bencher<'_, '_>, replicas: u32) {
+    let world = WORLD.replace("10m", "2m").replace("rate = 80", &format!("rate = {}", 20 * replicas));
+    let policy = LOOP.replace("= 4\n", &format!("= {replicas}\n"));
+    bench(bencher, scenario(&format!("{world}router = {{ policy = \"least_requests\" }}\n{policy}"), None));
+}
+
 /// The requests alone, made one at a time.
 #[divan::bench(sample_count = 10, sample_size = 1)]
 fn requests(bencher: Bencher<'_, '_>) {

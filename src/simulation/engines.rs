@@ -49,10 +49,11 @@ impl World<'_> {
         let now = self.now;
         let slot = self.fleet.slot_mut(pod);
         // An event of an engine that is gone, or that has since been told of something earlier.
-        let Some(engine) = slot.engine.as_mut().filter(|engine| engine.next_event() == Some(now)) else {
+        if slot.followed != Some(now) {
             return;
-        };
+        }
         slot.followed = None;
+        let Some(engine) = slot.engine.as_mut() else { return };
         let mut outputs = std::mem::take(&mut self.outputs);
         engine.advance(now, &mut outputs);
         for output in outputs.drain(..) {

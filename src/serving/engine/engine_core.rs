@@ -14,8 +14,9 @@
 //! async scheduling a pass is scheduled when the outputs of the one before are processed: an arrival joins batch
 //! *k + 1*.
 
-use super::batch::{Batch, StepTimer};
+use super::batch::StepTimer;
 use super::config::EngineConfig;
+use super::in_flight::{BatchQueue, InFlight};
 use super::kv_cache::{BlockCache, KvCache};
 use super::output_processor::{Alike, OutputProcessor};
 use super::request::{EngineRequest, Output, Refusal, RequestId, Usage};
@@ -112,10 +113,8 @@ pub struct EngineCore<C: KvCache = BlockCache> {
     /// Requests that no drain has taken yet.
     pub(super) input: VecDeque<EngineRequest>,
     pub(super) aborts: Vec<RequestId>,
-    /// Scheduled batches, oldest first: at most two, under sync scheduling one.
-    pub(super) in_flight: VecDeque<InFlight>,
-    /// Batches to be filled again.
-    pub(super) spare: Vec<Batch>,
+    /// Scheduled batches: at most two, under sync scheduling one.
+    pub(super) in_flight: BatchQueue,
     /// When the last batch in flight ends.
     pub(super) gpu_free_at: SimTime,
     /// When the first request came to the idle engine.
@@ -124,14 +123,6 @@ pub struct EngineCore<C: KvCache = BlockCache> {
     idle: bool,
     tokens: Vec<TokenOutput>,
     pub(super) processor: OutputProcessor,
-}
-
-/// A batch that was scheduled and whose outputs were not processed.
-#[derive(Clone)]
-pub(super) struct InFlight {
-    pub(super) batch: Batch,
-    pub(super) duration: SimDuration,
-    pub(super) end: SimTime,
 }
 
 impl EngineCore {
@@ -170,8 +161,7 @@ impl<C: KvCache> EngineCore<C> {
             timing,
             input: VecDeque::new(),
             aborts: Vec::new(),
-            in_flight: VecDeque::new(),
-            spare: Vec::new(),
+            in_flight: BatchQueue::default(),
             gpu_free_at: SimTime::ZERO,
             woken_at: None,
             idle: true,
@@ -225,15 +215,15 @@ impl<C: KvCache> EngineCore<C> {
     }
 
     /// Schedules a pass.
-    fn schedule(&mut self, now: SimTime) {
-        let mut batch = self.spare.pop().unwrap_or_default();
-        self.scheduler.schedule(&mut batch);
-        self.launch(now, batch);
+    pub(super) fn schedule(&mut self, now: SimTime) {
+        self.scheduler.schedule(self.in_flight.next());
+        self.launch(now);
     }
 
-    /// Puts a batch that a pass at `now` has filled behind those in flight.
-    pub(super) fn launch(&mut self, now: SimTime, batch: Batch) {
-        self.processor.scheduled(now, &batch);
+    /// Puts the batch that a pass at `now` has filled behind those in flight.
+    pub(super) fn launch(&mut self, now: SimTime) {
+        let batch = &*self.in_flight.next();
+        self.processor.scheduled(now, batch);
         let mut start = self.gpu_free_at.max(now);
         let mut duration = SimDuration::ZERO;
         if !batch.is_empty() {
@@ -244,7 +234,7 @@ impl<C: KvCache> EngineCore<C> {
             self.processor.stats.steps += 1;
         }
         self.gpu_free_at = start + duration;
-        self.in_flight.push_back(InFlight { batch, duration, end: self.gpu_free_at });
+        self.in_flight.push(duration, self.gpu_free_at);
     }
 
     /// Whether the loop goes on to the next pass instead of waiting for the oldest batch: only under async
@@ -252,20 +242,23 @@ impl<C: KvCache> EngineCore<C> {
     fn schedules_ahead(&self) -> bool {
         self.config.async_scheduling
             && self.in_flight.len() < 2
-            && (self.in_flight.back().is_some_and(|latest| !latest.batch.is_empty())
+            && (self.in_flight.latest().is_some_and(|latest| !latest.batch.is_empty())
                 || self.scheduler.has_requests())
     }
 
     /// Processes the outputs of the oldest batch, which has ended, with `alike` tokens beside those that the batch lists.
     pub(super) fn complete_oldest(&mut self, now: SimTime, alike: Alike, out: &mut Vec<Output>) {
-        let Some(InFlight { batch, duration, .. }) = self.in_flight.pop_front() else { return };
+        if self.in_flight.is_empty() {
+            return;
+        }
         self.process_aborts(now, out);
         self.tokens.clear();
-        self.scheduler.update(&batch, &mut self.tokens);
+        let Some(InFlight { batch, duration, .. }) = self.in_flight.pop() else { return };
+        let duration = *duration;
+        self.scheduler.update(batch, &mut self.tokens);
         self.processor.process(now, now + self.timing.output_delay, alike, &self.tokens, out);
         self.processor.sample(&mut self.scheduler);
         self.processor.stats.busy += duration;
-        self.spare.push(batch);
     }
 
     /// The rest of the loop's turn at `now`, when the outputs that were due have been processed: arrivals, then the next
@@ -279,7 +272,7 @@ impl<C: KvCache> EngineCore<C> {
                     continue;
                 }
             }
-            match self.in_flight.front() {
+            match self.in_flight.oldest() {
                 None => {
                     self.idle = true;
                     return;
@@ -311,7 +304,7 @@ impl<C: KvCache> Engine for EngineCore<C> {
     }
 
     fn next_event(&self) -> Option<SimTime> {
-        self.in_flight.front().map(|oldest| oldest.end).or(self.woken_at)
+        self.in_flight.oldest().map(|oldest| oldest.end).or(self.woken_at)
     }
 
     fn advance(&mut self, now: SimTime, out: &mut Vec<Output>) {

@@ -29,17 +29,19 @@ const PS_PER_MS: f64 = 1e9;
 const LONGEST: u64 = SimTime::HORIZON.as_ps();
 /// Bits after the point of the prefill coefficients: a pair takes nanoseconds, and there are up to 2^84 of them.
 const FRACTION_BITS: u32 = 32;
-/// A(B) is tabulated up to here: twice vLLM's largest default of `max_num_seqs`.
+/// A(B) and F(R) are tabulated up to here: twice vLLM's largest default of `max_num_seqs`.
 const TABULATED: u64 = 4096;
+/// G of mixed steps is tabulated up to here: vLLM's largest default of `max_num_batched_tokens` but for the TPU's.
+const TABULATED_MIXED: u64 = 8192;
 
 /// The step-time form of one model file, in integer picoseconds.
 ///
-/// [`StepTimer::step_time`] does no allocation: two look-ups for a decode-only step, a binary search for a mixed one. It
+/// [`StepTimer::step_time`] does no allocation and a look-up or two; only steps beyond any default of vLLM's are not tabulated. It
 /// never overflows: what would last longer than [`SimTime::HORIZON`] lasts that long.
 #[derive(Clone, Debug)]
 pub struct StepTime {
-    /// A(B) for B in 0..=[`TABULATED`], in ps.
-    tabulated: Vec<u64>,
+    /// A(B) and F(B) for B in 0..=[`TABULATED`], in ps.
+    tabulated: Vec<(u64, u64)>,
     /// D, in ps.
     context_slope: u64,
     parts: Parts,
@@ -52,6 +54,8 @@ struct Parts {
     graphs: CudaGraphs,
     decode: Piecewise,
     mixed: Piecewise,
+    /// [`Parts::mixed`] for 0..=[`TABULATED_MIXED`] tokens.
+    tabulated_mixed: Vec<f64>,
     /// Above so many tokens, a mixed step's G is at least so much for each of them.
     sustained: (u64, f64),
     decode_attention: DecodeAttention,
@@ -79,11 +83,12 @@ impl StepTime {
         let host = if async_scheduling { &spec.host } else { &spec.host_sync };
         let prefill = &spec.prefill_attention;
         let rate = spec.sustained.as_ref();
-        let parts = Parts {
+        let mut parts = Parts {
             alpha: spec.alpha,
             graphs,
             decode: Piecewise::new(&gemm.tokens, "gemm.tokens", &gemm.decode_ms, "gemm.decode_ms")?,
             mixed: Piecewise::new(&gemm.tokens, "gemm.tokens", &gemm.mixed_ms, "gemm.mixed_ms")?,
+            tabulated_mixed: Vec::new(),
             sustained: rate.map_or((0, 0.0), |rate| (rate.above_tokens.into(), rate.token_ms)),
             decode_attention: spec.decode_attention,
             mixed_decode_request: spec.mixed_attention.decode_request_ms,
@@ -95,8 +100,10 @@ impl StepTime {
             prefill_token: fixed_point(spec.alpha * prefill.token_ms),
             prefill_half_pair: fixed_point(spec.alpha * prefill.pair_ms / 2.0),
         };
+        parts.tabulated_mixed = (0..=TABULATED_MIXED).map(|tokens| parts.mixed(tokens)).collect();
+        let tabulated = |requests| (parts.decode_base(requests), parts.floor(requests));
         Ok(StepTime {
-            tabulated: (0..=TABULATED).map(|requests| parts.decode_base(requests)).collect(),
+            tabulated: (0..=TABULATED).map(tabulated).collect(),
             context_slope: picoseconds(spec.alpha * spec.decode_attention.context_token_ms),
             parts,
         })
@@ -104,7 +111,7 @@ impl StepTime {
 
     /// A(B): the time of a step that decodes `requests` requests, without what their contexts add and without the floor.
     pub fn decode_base(&self, requests: u32) -> SimDuration {
-        let tabulated = self.tabulated.get(requests as usize).copied();
+        let tabulated = self.tabulated.get(requests as usize).map(|&(base, _)| base);
         SimDuration::from_ps(tabulated.unwrap_or_else(|| self.parts.decode_base(u64::from(requests))))
     }
 
@@ -115,7 +122,8 @@ impl StepTime {
 
     /// F(R): the least time of a step with `requests` requests.
     pub fn floor(&self, requests: u32) -> SimDuration {
-        SimDuration::from_ps(self.parts.floor(u64::from(requests)))
+        let tabulated = self.tabulated.get(requests as usize).map(|&(_, floor)| floor);
+        SimDuration::from_ps(tabulated.unwrap_or_else(|| self.parts.floor(u64::from(requests))))
     }
 }
 
@@ -145,17 +153,18 @@ impl StepTime {
 
 impl StepTimer for StepTime {
     fn step_time(&self, batch: &BatchShape) -> SimDuration {
-        let requests = u64::from(batch.decode_requests) + u64::from(batch.prefill_requests);
+        let requests = batch.decode_requests.saturating_add(batch.prefill_requests);
         if requests == 0 {
             return SimDuration::ZERO;
         }
         let fixed = if batch.prefill_requests == 0 {
             u128::from(self.decode_base(batch.decode_requests).as_ps())
         } else {
-            u128::from(self.parts.mixed_base(batch, requests)).saturating_add(self.parts.prefill(batch))
+            u128::from(self.parts.mixed_base(batch, requests.into()))
+                .saturating_add(self.parts.prefill(batch))
         };
         let contexts = u128::from(self.context_slope) * u128::from(batch.decode_context);
-        let time = fixed.saturating_add(contexts).max(u128::from(self.parts.floor(requests)));
+        let time = fixed.saturating_add(contexts).max(u128::from(self.floor(requests).as_ps()));
         SimDuration::from_ps(u64::try_from(time).unwrap_or(LONGEST).min(LONGEST))
     }
 
@@ -187,6 +196,9 @@ impl Parts {
 
     /// G of a step that prefills.
     fn mixed(&self, tokens: u64) -> f64 {
+        if let Some(tabulated) = self.tabulated_mixed.get(tokens as usize) {
+            return *tabulated;
+        }
         let table = self.mixed.value(self.graphs.padded(tokens));
         let (above, token) = self.sustained;
         if tokens > above { table.max(token * tokens as f64) } else { table }

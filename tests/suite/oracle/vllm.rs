@@ -3,7 +3,7 @@
 use super::{Tally, absent, lines};
 use dryscale::serving::engine::{
     Batch, BlockCache, EngineArgs, EngineConfig, EngineRequest, FinishReason, GpuClass, KvCache, ModelLimits,
-    RequestId, RunLengthCache, Scheduler, TokenOutput,
+    PrefixCacheStats, RequestId, RunLengthCache, Scheduler, Slot, TokenOutput, Unclocked,
 };
 use dryscale::units::{Blocks, SimTime, Tokens};
 use dryscale::workload::{ContentId, Finish, Segment};
@@ -76,7 +76,7 @@ fn vllm_scheduler() {
     let Some(lines) = lines("vllm/scheduler.jsonl") else { return absent("vllm") };
     let mut tally = Tally::new("vllm");
     for line in lines {
-        tally.record(outcome::<BlockCache>(&line));
+        tally.record(outcome(&line, |config, blocks| Reference::<BlockCache>::new(config, blocks)).map(drop));
     }
     tally.finish();
 }
@@ -84,21 +84,39 @@ fn vllm_scheduler() {
 /// The same scenarios on the other cache, not counted again.
 #[test]
 fn vllm_scheduler_on_run_lengths() {
-    let differ: Vec<String> = lines("vllm/scheduler.jsonl")
-        .into_iter()
-        .flatten()
-        .filter_map(|line| outcome::<RunLengthCache>(&line).err())
-        .collect();
+    all_agree(|config, blocks| Reference::<RunLengthCache>::new(config, blocks));
+}
+
+/// The same scenarios on the fast engine, not counted again.
+#[test]
+fn vllm_scheduler_by_cohorts() {
+    let calls = all_agree(|config, blocks| Counted {
+        engine: Unclocked::new(config, blocks).expect("enough blocks"),
+        calls: 0,
+        by_cohort: 0,
+    });
+    let (by_cohort, calls) = calls
+        .iter()
+        .fold((0, 0), |(by_cohort, calls), counted| (by_cohort + counted.by_cohort, calls + counted.calls));
+    // Most scenarios are about what a cohort cannot do.
+    assert!(2 * by_cohort > calls || calls == 0, "{by_cohort} of {calls} calls were a cohort's");
+}
+
+fn all_agree<E: Calls>(new: impl Fn(EngineConfig, Blocks) -> E) -> Vec<E> {
+    let outcomes = lines("vllm/scheduler.jsonl").into_iter().flatten().map(|line| outcome(&line, &new));
+    let (agree, differ): (Vec<_>, Vec<_>) = outcomes.partition(Result::is_ok);
+    let differ: Vec<String> = differ.into_iter().filter_map(Result::err).collect();
     assert!(differ.is_empty(), "{}", differ.join("\n"));
+    agree.into_iter().filter_map(Result::ok).collect()
 }
 
-fn outcome<C: KvCache>(line: &str) -> Result<(), String> {
+fn outcome<E: Calls>(line: &str, new: impl FnOnce(EngineConfig, Blocks) -> E) -> Result<E, String> {
     let scenario: Scenario = serde_json::from_str(line).map_err(|e| e.to_string())?;
-    replay::<C>(&scenario).map_err(|why| format!("{}: {why}", scenario.name))
+    replay(&scenario, new).map_err(|why| format!("{}: {why}", scenario.name))
 }
 
-fn replay<C: KvCache>(scenario: &Scenario) -> Result<(), String> {
-    let mut driver = Driver::<C>::new(scenario)?;
+fn replay<E: Calls>(scenario: &Scenario, new: impl FnOnce(EngineConfig, Blocks) -> E) -> Result<E, String> {
+    let mut driver = Driver::new(scenario, new)?;
     for want in &scenario.steps {
         let got = driver.step().ok_or_else(|| format!("ended before step {}", want.t))?;
         same(&format!("step {}", want.t), &got, want)?;
@@ -110,7 +128,112 @@ fn replay<C: KvCache>(scenario: &Scenario) -> Result<(), String> {
         same("per_request", got, want)?;
     }
     same("per_request.length", &driver.fates.len(), &scenario.per_request.len())?;
-    same("totals", &driver.totals, &scenario.totals)
+    same("totals", &driver.totals, &scenario.totals)?;
+    Ok(driver.engine)
+}
+
+/// An engine without a clock.
+trait Calls {
+    fn add_request(&mut self, request: &EngineRequest);
+    fn abort(&mut self, id: RequestId) -> Option<Slot>;
+    fn has_requests(&self) -> bool;
+    fn schedule(&mut self) -> Batch;
+    /// Takes back the batch that was scheduled first.
+    fn update(&mut self, batch: &Batch) -> Vec<TokenOutput>;
+    fn num_running(&self) -> u32;
+    fn num_waiting(&self) -> u32;
+    fn num_deferred(&self) -> u32;
+    fn free_blocks(&self) -> Blocks;
+    fn take_prefix_cache_stats(&mut self) -> PrefixCacheStats;
+}
+
+/// The scheduler that lists everything.
+struct Reference<C: KvCache>(Scheduler<C>);
+
+impl<C: KvCache> Reference<C> {
+    fn new(config: EngineConfig, num_gpu_blocks: Blocks) -> Self {
+        Reference(Scheduler::with_cache(config, num_gpu_blocks))
+    }
+}
+
+impl<C: KvCache> Calls for Reference<C> {
+    fn add_request(&mut self, request: &EngineRequest) {
+        self.0.add_request(request);
+    }
+    fn abort(&mut self, id: RequestId) -> Option<Slot> {
+        self.0.abort(id)
+    }
+    fn has_requests(&self) -> bool {
+        self.0.has_requests()
+    }
+    fn schedule(&mut self) -> Batch {
+        let mut batch = Batch::default();
+        self.0.schedule(&mut batch);
+        batch
+    }
+    fn update(&mut self, batch: &Batch) -> Vec<TokenOutput> {
+        let mut outputs = Vec::new();
+        self.0.update(batch, &mut outputs);
+        outputs
+    }
+    fn num_running(&self) -> u32 {
+        self.0.num_running()
+    }
+    fn num_waiting(&self) -> u32 {
+        self.0.num_waiting()
+    }
+    fn num_deferred(&self) -> u32 {
+        self.0.num_deferred()
+    }
+    fn free_blocks(&self) -> Blocks {
+        self.0.free_blocks()
+    }
+    fn take_prefix_cache_stats(&mut self) -> PrefixCacheStats {
+        self.0.take_prefix_cache_stats()
+    }
+}
+
+/// The fast engine, with how often a cohort answered.
+struct Counted {
+    engine: Unclocked,
+    calls: u64,
+    by_cohort: u64,
+}
+
+impl Calls for Counted {
+    fn add_request(&mut self, request: &EngineRequest) {
+        self.engine.add_request(request);
+    }
+    fn abort(&mut self, id: RequestId) -> Option<Slot> {
+        self.engine.abort(id)
+    }
+    fn has_requests(&self) -> bool {
+        self.engine.has_requests()
+    }
+    fn schedule(&mut self) -> Batch {
+        let batch = self.engine.schedule();
+        self.calls += 1;
+        self.by_cohort += u64::from(self.engine.num_members() > 0);
+        batch
+    }
+    fn update(&mut self, _: &Batch) -> Vec<TokenOutput> {
+        self.engine.update()
+    }
+    fn num_running(&self) -> u32 {
+        self.engine.num_running()
+    }
+    fn num_waiting(&self) -> u32 {
+        self.engine.num_waiting()
+    }
+    fn num_deferred(&self) -> u32 {
+        self.engine.num_deferred()
+    }
+    fn free_blocks(&self) -> Blocks {
+        self.engine.free_blocks()
+    }
+    fn take_prefix_cache_stats(&mut self) -> PrefixCacheStats {
+        self.engine.take_prefix_cache_stats()
+    }
 }
 
 fn same<T: Debug + PartialEq>(what: &str, got: &T, want: &T) -> Result<(), String> {
@@ -118,9 +241,9 @@ fn same<T: Debug + PartialEq>(what: &str, got: &T, want: &T) -> Result<(), Strin
 }
 
 /// The recording's own loop: one call of the engine a step, and no clock.
-struct Driver<'a, C: KvCache> {
+struct Driver<'a, E> {
     config: EngineConfig,
-    scheduler: Scheduler<C>,
+    engine: E,
     in_flight: VecDeque<Batch>,
     arrivals: VecDeque<&'a Client>,
     named: HashSet<ContentId>,
@@ -130,8 +253,8 @@ struct Driver<'a, C: KvCache> {
     totals: Totals,
 }
 
-impl<'a, C: KvCache> Driver<'a, C> {
-    fn new(scenario: &'a Scenario) -> Result<Self, String> {
+impl<'a, E: Calls> Driver<'a, E> {
+    fn new(scenario: &'a Scenario, new: impl FnOnce(EngineConfig, Blocks) -> E) -> Result<Self, String> {
         let (config, num_gpu_blocks) = configuration(scenario.config.clone())?;
         let mut arrivals: Vec<&Client> = scenario.requests.iter().collect();
         arrivals.sort_by_key(|client| (client.arrival_step, client.id));
@@ -139,7 +262,7 @@ impl<'a, C: KvCache> Driver<'a, C> {
             arrivals.iter().filter_map(|client| Some((client.abort_step?, client.id))).collect();
         aborts.sort_unstable();
         Ok(Driver {
-            scheduler: Scheduler::with_cache(config.clone(), num_gpu_blocks),
+            engine: new(config.clone(), num_gpu_blocks),
             config,
             in_flight: VecDeque::new(),
             fates: arrivals.iter().map(|client| (client.id, None, None, None, 0, 0, None, None)).collect(),
@@ -153,7 +276,7 @@ impl<'a, C: KvCache> Driver<'a, C> {
 
     /// The next call of the engine; `None` when everything has arrived and left.
     fn step(&mut self) -> Option<Step> {
-        if !self.scheduler.has_requests() && self.in_flight.is_empty() {
+        if !self.engine.has_requests() && self.in_flight.is_empty() {
             self.t = self.t.max(self.arrivals.front()?.arrival_step);
         }
         let mut step = Step { t: self.t, ..Step::default() };
@@ -170,18 +293,18 @@ impl<'a, C: KvCache> Driver<'a, C> {
     }
 
     fn sync_call(&mut self, step: &mut Step) {
-        if self.scheduler.has_requests() {
+        if self.engine.has_requests() {
             let batch = self.schedule(step);
             self.update(&batch, step);
         }
     }
 
     fn async_call(&mut self, step: &mut Step) {
-        if self.scheduler.has_requests() {
+        if self.engine.has_requests() {
             let batch = self.schedule(step);
             let executed = !batch.is_empty();
             self.in_flight.push_back(batch);
-            if self.in_flight.len() < 2 && (executed || self.scheduler.has_requests()) {
+            if self.in_flight.len() < 2 && (executed || self.engine.has_requests()) {
                 return;
             }
         }
@@ -192,7 +315,7 @@ impl<'a, C: KvCache> Driver<'a, C> {
 
     fn add_arrivals(&mut self, step: &mut Step) {
         while let Some(client) = self.arrivals.front().filter(|client| client.arrival_step <= self.t) {
-            self.scheduler.add_request(&client.request(&self.named));
+            self.engine.add_request(&client.request(&self.named));
             step.arr.push(client.id);
             self.arrivals.pop_front();
         }
@@ -200,7 +323,7 @@ impl<'a, C: KvCache> Driver<'a, C> {
 
     fn abort(&mut self, step: &mut Step) {
         while let Some(&(_, id)) = self.aborts.front().filter(|(at, _)| *at <= self.t) {
-            if self.scheduler.abort(RequestId(id)).is_some() {
+            if self.engine.abort(RequestId(id)).is_some() {
                 step.abt.push(id);
                 let fate = self.fate(RequestId(id));
                 (fate.3, fate.7) = (Some(step.t), Some("abort".to_owned()));
@@ -210,8 +333,7 @@ impl<'a, C: KvCache> Driver<'a, C> {
     }
 
     fn schedule(&mut self, step: &mut Step) -> Batch {
-        let mut batch = Batch::default();
-        self.scheduler.schedule(&mut batch);
+        let batch = self.engine.schedule();
         step.sched = batch.scheduled.iter().flat_map(|s| [s.id.0, s.tokens.get().into()]).collect();
         for admitted in &batch.admitted {
             let entry = [admitted.id.0, admitted.cached_tokens.get().into()];
@@ -228,14 +350,13 @@ impl<'a, C: KvCache> Driver<'a, C> {
             self.fate(id).5 += 1;
             self.totals.preemptions += 1;
         }
-        let s = &self.scheduler;
+        let s = &self.engine;
         step.scheduled = Some([s.num_running().into(), s.num_waiting().into(), s.free_blocks().get().into()]);
         batch
     }
 
     fn update(&mut self, batch: &Batch, step: &mut Step) {
-        let mut outputs: Vec<TokenOutput> = Vec::new();
-        self.scheduler.update(batch, &mut outputs);
+        let outputs = self.engine.update(batch);
         for output in &outputs {
             let fate = self.fate(output.id);
             fate.4 += 1;
@@ -251,14 +372,14 @@ impl<'a, C: KvCache> Driver<'a, C> {
         }
         let sampled = batch.scheduled.iter().filter(|scheduled| scheduled.samples).count();
         self.totals.wasted_tokens += (sampled - outputs.len()) as u64;
-        let s = &self.scheduler;
+        let s = &self.engine;
         step.updated = Some([
             s.num_running().into(),
             u64::from(s.num_waiting() - s.num_deferred()),
             s.num_deferred().into(),
             s.free_blocks().get().into(),
         ]);
-        let stats = self.scheduler.take_prefix_cache_stats();
+        let stats = self.engine.take_prefix_cache_stats();
         step.pc = (stats.requests > 0).then_some([stats.requests, stats.queries, stats.hits]);
         step.pp = (stats.preempted_requests > 0).then_some([
             stats.preempted_requests,

@@ -250,6 +250,13 @@ impl Cohort {
         })
     }
 
+    /// Whether the slot holds a member with a token in the batch at a place of those in flight.
+    pub(super) fn is_in_flight(&self, slot: Slot, place: usize) -> bool {
+        let pass = self.next_update + place as Pass;
+        let member = self.by_slot.get(slot.index()).filter(|member| member.seat != 0);
+        member.is_some_and(|member| (member.first..member.until.min(self.next_pass)).contains(&pass))
+    }
+
     /// Tokens that were delivered to the slot's request since it joined; 0 if it is no member.
     pub(super) fn delivered(&self, slot: Slot) -> u32 {
         let member = self.by_slot.get(slot.index()).filter(|member| member.seat != 0);

@@ -29,6 +29,9 @@ mod decode_run;
 mod properties;
 #[cfg(test)]
 mod side_by_side;
+mod unclocked;
+
+pub use self::unclocked::Unclocked;
 
 use self::cohort::{Cohort, Joining};
 use self::decode_run::DecodeRun;
@@ -207,8 +210,10 @@ impl FastEngine {
                 listed[place].push(self.one_token(slot));
             }
         }
-        for (in_flight, members) in self.core.in_flight.iter_mut().zip(listed) {
-            in_flight.batch.scheduled.splice(0..0, members);
+        for (place, members) in listed.into_iter().enumerate() {
+            if let Some(in_flight) = self.core.in_flight.get_mut(place) {
+                in_flight.batch.scheduled.splice(0..0, members);
+            }
         }
     }
 
@@ -247,19 +252,24 @@ impl FastEngine {
                 self.withdraw(slot);
             }
         }
-        let listed = self.core.in_flight.front().map_or(0, |oldest| oldest.batch.scheduled.len());
-        for index in 0..listed {
-            let slot = self.core.in_flight[0].batch.scheduled[index].slot;
+        let listed = |core: &EngineCore<_>, index: usize| {
+            Some(core.in_flight.oldest()?.batch.scheduled.get(index)?.slot)
+        };
+        let mut index = 0;
+        while let Some(slot) = listed(&self.core, index) {
             if self.cohort.ends_before_its_first_pass(slot) {
                 self.withdraw(slot);
             }
+            index += 1;
         }
         // In order of admission, and before the listed ones, as in a batch that lists all.
         let mut place = 0;
         while let Some(slot) = self.cohort.pop_last_token() {
             self.withdraw(slot);
             let token = self.one_token(slot);
-            self.core.in_flight[0].batch.scheduled.insert(place, token);
+            if let Some(oldest) = self.core.in_flight.get_mut(0) {
+                oldest.batch.scheduled.insert(place, token);
+            }
             place += 1;
         }
     }
@@ -275,20 +285,19 @@ impl FastEngine {
         }
         // Whoever was admitted got a token beside all others that decoded, and they are no more now.
         debug_assert!(members <= budget);
-        let mut batch = self.core.spare.pop().unwrap_or_default();
+        let batch = self.core.in_flight.next();
         batch.clear();
         let chunk = scheduler.long_prefill_chunk();
-        let mut pass = Pass { batch: &mut batch, budget: budget - members, chunk };
+        let mut pass = Pass { batch, budget: budget - members, chunk };
         let tail = scheduler.first_prefilling();
         let demand = self.cohort.demand_of(1) as u32;
         let fits = scheduler.prefills_fit(&pass, tail, demand) && scheduler.cache.take_anonymous(demand);
         if !fits {
-            self.core.spare.push(batch);
             return false;
         }
         scheduler.schedule_running(&mut pass, tail);
         self.admission = scheduler.schedule_waiting(&mut pass);
-        scheduler.end_pass(&mut batch);
+        scheduler.end_pass(batch);
         batch.shape.decode_requests += members;
         batch.shape.decode_context += self.cohort.context();
         self.cohort.scheduled();
@@ -296,7 +305,7 @@ impl FastEngine {
         for index in tail..self.core.scheduler.running.len() {
             self.place(self.core.scheduler.running[index]);
         }
-        self.core.launch(now, batch);
+        self.core.launch(now);
         true
     }
 
@@ -320,7 +329,7 @@ impl FastEngine {
             Admission::NobodyWaits | Admission::SeatsTaken | Admission::CacheFull => false,
             // With fewer tokens given to others in that pass there may be room in the next.
             Admission::BudgetSpent => {
-                core.in_flight.back().is_some_and(|latest| !latest.batch.scheduled.is_empty())
+                core.in_flight.latest().is_some_and(|latest| !latest.batch.scheduled.is_empty())
                     || self.since_formed == 0
             }
         };
@@ -351,23 +360,20 @@ impl FastEngine {
 
     /// One of the planned steps.
     fn step_alike(&mut self) {
-        let (Some(oldest), Some(run)) = (self.core.in_flight.pop_front(), self.plan.run) else { return };
-        let now = oldest.end;
+        let (Some(oldest), Some(run)) = (self.core.in_flight.oldest(), self.plan.run) else { return };
+        let (now, ran) = (oldest.end, oldest.duration);
         let alike = self.cohort.updated();
         self.core.processor.process_alike(now, alike);
         self.core.processor.sample(&mut self.core.scheduler);
-        self.core.processor.stats.busy += oldest.duration;
+        self.core.processor.stats.busy += ran;
         self.core.processor.stats.steps += 1;
         let demand = self.cohort.demand_of(1) as u32;
         self.core.scheduler.cache.take_anonymous(demand);
         self.cohort.scheduled();
         let duration = run.duration(0);
         self.core.gpu_free_at += duration;
-        self.core.in_flight.push_back(super::engine_core::InFlight {
-            batch: oldest.batch,
-            duration,
-            end: self.core.gpu_free_at,
-        });
+        // It held tokens of members alone, and so does the one that is scheduled now.
+        self.core.in_flight.rotate(duration, self.core.gpu_free_at);
         self.since_formed += 1;
         self.plan.steps -= 1;
         self.plan.run = Some(run.after(1));
@@ -380,7 +386,7 @@ impl FastEngine {
         let (in_flight, started) = (core.in_flight.len() as u64, core.gpu_free_at);
         let alike = self.cohort.alike();
         // Those in flight end first, and then the first that are scheduled.
-        for batch in &core.in_flight {
+        for batch in core.in_flight.iter() {
             core.processor.process_alike(batch.end, alike);
             core.processor.stats.busy += batch.duration;
         }
@@ -395,9 +401,8 @@ impl FastEngine {
         core.scheduler.cache.take_anonymous(before as u32);
         core.processor.sample(&mut core.scheduler);
         core.scheduler.cache.take_anonymous(last as u32);
-        for (batch, scheduled) in core.in_flight.iter_mut().zip(ended..) {
-            batch.duration = run.duration(scheduled);
-            batch.end = end_of(scheduled + 1);
+        for scheduled in ended..steps {
+            core.in_flight.rotate(run.duration(scheduled), end_of(scheduled + 1));
         }
         core.gpu_free_at = end_of(steps);
         self.cohort.skip(steps);
