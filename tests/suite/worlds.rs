@@ -1,9 +1,11 @@
 //! Whole worlds, end to end: what can be worked out by hand, and what holds in every world.
 
+mod both_engines;
 mod facts;
 mod invariants;
 mod random;
 mod shipped_policies;
+mod small;
 
 use dryscale::monitoring::{Keep, wal};
 use dryscale::random::Streams;
