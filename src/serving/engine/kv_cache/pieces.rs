@@ -291,7 +291,7 @@ impl Pieces {
             let alike = behind.named == named || self.is_only(copy);
             let adjoins = behind.holders == 0 && behind.from == to;
             if alike && adjoins && queue.prepend(behind.place, to - from) {
-                (self[next].from, self[next].named) = (from, named.min(behind.named));
+                self[next].from = from;
                 self.remove(piece);
                 return;
             }
