@@ -6,6 +6,19 @@
 //! its neighbour ended in the same text, since every run starts at the text's first token; so equal tokens give equal
 //! lists, and a block's hash is the hash of its list chained to the hash of the block before.
 //!
+//! Consecutive blocks of one run differ in their start only, so they are hashed together, as a unit:
+//!
+//! ```text
+//!   runs   │ text A ························│ text B ······················ ─►
+//!   blocks │ A │ A │ A │ A │ A │ A │ A │ A B │ B │ B │ B │ B │ B │ B
+//!   units  │ 7 blocks                  │  1  │ more blocks
+//! ```
+//!
+//! A unit's key is the hash of the block before it, its text and the place of its first token there; its length is no
+//! part of that, so a prompt that ends within a text has the same key with fewer blocks. `(key, i)` stands for its
+//! block `i`. A block across runs is a unit of its own, whose key is the hash of its list. Equal tokens so far are cut
+//! into equal runs, all but the last of equal length, so they have equal units before the last and equal `(key, i)`.
+//!
 //! The end-of-sequence token is no part of the answer's text, and needs no text of its own: the KV of a request's
 //! last token is never computed, so no cached block holds it.
 
@@ -23,11 +36,28 @@ pub struct Content {
     shared_tokens: u32,
 }
 
-/// The chained hashes of a request's leading blocks, computed as far as they were asked for.
+/// Consecutive blocks of a request that are named together: those inside one run, or one across runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Unit {
+    /// Hash of its first block and of all before it, but not of its length.
+    pub(super) key: u64,
+    /// Its first block.
+    pub(super) first: u32,
+    /// The block after its last.
+    pub(super) end: u32,
+}
+
+/// The units of a request's leading blocks, computed as far as they were asked for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Units {
+    units: Vec<Unit>,
+    cursor: Cursor,
+}
+
+/// The chained hashes of a request's leading blocks.
 #[derive(Clone, Debug, Default)]
 pub(super) struct BlockHashes {
-    hashes: Vec<u64>,
-    cursor: Cursor,
+    units: Units,
 }
 
 /// Where in the runs the next block begins.
@@ -99,38 +129,87 @@ impl Content {
     }
 }
 
+impl Units {
+    /// Forgets all units and keeps the room for others.
+    pub(super) fn clear(&mut self) {
+        self.units.clear();
+        self.cursor = Cursor::default();
+    }
+
+    /// The unit of `content` that block `k` is in, in blocks of `block_size` tokens.
+    pub(super) fn of_block(&mut self, content: &Content, block_size: u32, k: u32) -> Unit {
+        loop {
+            match self.units.last() {
+                Some(last) if k >= last.first && k < last.end => return *last,
+                Some(last) if k < last.first => break,
+                _ => self.push_next(content, block_size),
+            }
+        }
+        self.units[self.units.partition_point(|unit| unit.end <= k)]
+    }
+
+    fn push_next(&mut self, content: &Content, block_size: u32) {
+        let (first, before) = match self.units.last() {
+            Some(last) => (last.end, block_hash(last.key, last.end - last.first - 1)),
+            None => (0, 0),
+        };
+        let cursor = &mut self.cursor;
+        while cursor.left == 0 {
+            content.enter_next_run(cursor);
+        }
+        let blocks = cursor.left / block_size;
+        let unit = if blocks > 0 {
+            let key = absorb(before, cursor.text, cursor.start, 0);
+            cursor.take(blocks * block_size);
+            Unit { key, first, end: first.saturating_add(blocks) }
+        } else {
+            Unit { key: hash_across_runs(cursor, content, block_size, before), first, end: first + 1 }
+        };
+        self.units.push(unit);
+    }
+}
+
+/// The hash of a block that begins at `cursor`, after a block of hash `before`, and cuts several runs.
+fn hash_across_runs(cursor: &mut Cursor, content: &Content, block_size: u32, before: u64) -> u64 {
+    let (mut hash, mut missing) = (before, block_size);
+    while missing > 0 {
+        if cursor.left == 0 {
+            content.enter_next_run(cursor);
+            continue;
+        }
+        let tokens = missing.min(cursor.left);
+        hash = absorb(hash, cursor.text, cursor.start, tokens);
+        cursor.take(tokens);
+        missing -= tokens;
+    }
+    hash
+}
+
+impl Cursor {
+    /// Goes on by `tokens` tokens of the current run.
+    fn take(&mut self, tokens: u32) {
+        self.start += tokens;
+        self.left -= tokens;
+    }
+}
+
 impl BlockHashes {
     /// Forgets all hashes and keeps the room for others.
     pub(super) fn clear(&mut self) {
-        self.hashes.clear();
-        self.cursor = Cursor::default();
+        self.units.clear();
     }
 
     /// The hash of block `k` of `content`, in blocks of `block_size` tokens; never 0 or 1.
     pub(super) fn get(&mut self, content: &Content, block_size: u32, k: usize) -> u64 {
-        while self.hashes.len() <= k {
-            self.push_next(content, block_size);
-        }
-        self.hashes[k]
+        let k = k as u32;
+        let unit = self.units.of_block(content, block_size, k);
+        block_hash(unit.key, k - unit.first)
     }
+}
 
-    fn push_next(&mut self, content: &Content, block_size: u32) {
-        let cursor = &mut self.cursor;
-        let mut hash = self.hashes.last().copied().unwrap_or(0);
-        let mut missing = block_size;
-        while missing > 0 {
-            if cursor.left == 0 {
-                content.enter_next_run(cursor);
-                continue;
-            }
-            let tokens = missing.min(cursor.left);
-            hash = absorb(hash, cursor.text, cursor.start, tokens);
-            cursor.start += tokens;
-            cursor.left -= tokens;
-            missing -= tokens;
-        }
-        self.hashes.push(hash.max(2));
-    }
+/// The hash of block `i` of the unit `key`; never 0 or 1.
+pub(super) fn block_hash(key: u64, i: u32) -> u64 {
+    mix(key.wrapping_add(u64::from(i).wrapping_mul(0x9e37_79b9_7f4a_7c15))).max(2)
 }
 
 /// Hash of a text: one to one within a kind.
@@ -187,21 +266,26 @@ mod tests {
 
     proptest! {
         #[test]
-        fn hashes_are_equal_exactly_where_all_tokens_so_far_are(
+        fn hashes_and_places_in_units_are_equal_exactly_where_all_tokens_so_far_are(
             contents in prop::collection::vec(content(), 1..8),
             block_size in 1u32..9,
         ) {
-            let mut seen = HashMap::new();
+            let (mut seen, mut by_place) = (HashMap::new(), HashMap::new());
             for content in &contents {
-                let mut hashes = BlockHashes::default();
+                let (mut hashes, mut units) = (BlockHashes::default(), Units::default());
                 let all = tokens(content, 64);
                 for k in (0..64 / block_size as usize).rev() {
                     let hash = hashes.get(content, block_size, k);
                     let so_far = all[..(k + 1) * block_size as usize].to_vec();
                     let known = seen.entry(hash).or_insert_with(|| so_far.clone());
                     prop_assert_eq!(&*known, &so_far);
+                    let unit = units.of_block(content, block_size, k as u32);
+                    prop_assert!(unit.first <= k as u32 && (k as u32) < unit.end);
+                    let known = by_place.entry((unit.key, k as u32 - unit.first)).or_insert(hash);
+                    prop_assert_eq!(*known, hash, "one place in a unit, two hashes");
                 }
             }
+            prop_assert_eq!(by_place.len(), seen.len(), "one hash, two places in units");
             let distinct: std::collections::HashSet<_> = seen.values().collect();
             prop_assert_eq!(distinct.len(), seen.len(), "one text, two hashes");
         }
@@ -217,5 +301,22 @@ mod tests {
         let (mut a, mut b) = (BlockHashes::default(), BlockHashes::default());
         let equal: Vec<bool> = (0..5).map(|k| a.get(&parent, block, k) == b.get(&child, block, k)).collect();
         assert_eq!(equal, [true, true, true, true, false]);
+    }
+
+    #[test]
+    fn a_unit_is_what_lies_inside_one_run_or_one_block_across_runs() {
+        let segment = |text, n| Segment { content: ContentId(text), tokens: Tokens(n) };
+        let units = |prompt: &[Segment], prompt_tokens| {
+            let content = Content::new(Arc::from(prompt), prompt_tokens, RequestId(1), None);
+            let mut units = Units::default();
+            units.of_block(&content, 4, 9);
+            units.units
+        };
+        let long = units(&[segment(7, 14), segment(8, 8)], 30);
+        let ranges: Vec<_> = long.iter().map(|unit| (unit.first, unit.end)).collect();
+        assert_eq!(&ranges[..6], [(0, 3), (3, 4), (4, 5), (5, 6), (6, 7), (7, 8)]);
+        let short = units(&[segment(7, 14), segment(8, 8)], 9);
+        assert_eq!((short[0].key, short[0].end), (long[0].key, 2), "it ends within the first text");
+        assert_ne!(short[1].key, long[1].key);
     }
 }

@@ -4,7 +4,7 @@ use super::super::audit::ensure;
 use super::KvCache;
 use super::block_pool::BlockPool;
 use super::free_queue::{Free, FreeQueue};
-use super::names::Names;
+use super::pieces::{Piece, Pieces};
 use super::run_length::{RunLengthCache, RunTable};
 
 impl BlockPool {
@@ -37,66 +37,102 @@ impl BlockPool {
 }
 
 impl RunLengthCache {
-    /// Compares names, references and the free queue with what the requests hold.
+    /// Compares pieces, their holders and the free queue with what the requests hold.
     pub(super) fn recount<'a>(&self, tables: impl Iterator<Item = &'a RunTable>) -> Result<(), String> {
-        let mut references = vec![0; self.names.end()];
+        let mut holders = vec![0; self.pieces.end()];
         let mut held = 0;
         for table in tables {
             held += table.anonymous;
-            for name in &table.named {
-                references[name.index()] += 1;
-                held += u32::from(references[name.index()] == 1);
+            let mut named = 0;
+            for range in &table.held {
+                let mut counted = 0;
+                for id in self.pieces.of(range.copy) {
+                    let Piece { from, to, .. } = self.pieces[id];
+                    if range.from <= from && to <= range.to {
+                        holders[id.index()] += 1;
+                        held += if holders[id.index()] == 1 { to - from } else { 0 };
+                        counted += to - from;
+                    }
+                }
+                ensure!(
+                    range.from < range.to && counted == range.to - range.from,
+                    "a request holds {range:?}, of which {counted} blocks are whole pieces"
+                );
+                named += counted;
             }
-            let cached = table.named.len() as u32..=Self::held(table);
+            ensure!(named == table.named, "{named} blocks of a request are named, not {}", table.named);
+            let cached = table.named..=Self::held(table);
             ensure!(cached.contains(&table.cached), "{} blocks of {cached:?} are cached", table.cached);
         }
         let (free, usable) = (self.free.blocks(), self.usable_blocks());
         ensure!(held + free == usable.get(), "{held} blocks are held and {free} free, of {usable}");
-        self.free.audit(&self.names)?;
-        self.names.audit(&references)
+        self.free.audit(&self.pieces)?;
+        self.pieces.audit(&holders)
     }
 }
 
 impl FreeQueue {
-    /// Recounts the blocks, and compares the named ones with where their names say that they are.
-    fn audit(&self, names: &Names) -> Result<(), String> {
-        let (mut pieces, mut blocks, mut after_run) = (0, 0, false);
+    /// Recounts the blocks, and compares the pieces with where they say that they are.
+    fn audit(&self, pieces: &Pieces) -> Result<(), String> {
+        let (mut rows, mut named, mut blocks, mut after_run) = (0, 0, 0, false);
         for (place, free) in self.iter() {
-            pieces += 1;
+            rows += 1;
             match free {
                 Free::Anonymous(run) => {
                     ensure!(run > 0 && !after_run, "the run at {place} is empty, or follows another");
                     blocks += run;
                 }
-                Free::Named(name) => {
-                    let free_at = names.free_at(name);
-                    ensure!(free_at == Some(place), "{name:?} is free at {place}, not at {free_at:?}");
-                    blocks += 1;
+                Free::Named(id, free) => {
+                    let piece = pieces[id];
+                    ensure!(
+                        piece.holders == 0 && piece.place == place && piece.to - piece.from == free,
+                        "{free} blocks of {id:?} are free at {place}, which is {piece:?}"
+                    );
+                    named += 1;
+                    blocks += free;
                 }
             }
             after_run = matches!(free, Free::Anonymous(_));
         }
-        ensure!(pieces == self.pieces(), "{pieces} pieces are in the queue, not {}", self.pieces());
+        ensure!(rows == self.rows(), "{rows} rows are in the queue, not {}", self.rows());
         ensure!(blocks == self.blocks(), "{blocks} blocks are free, not {}", self.blocks());
+        let free = pieces.copies().flat_map(|(_, copy)| pieces.of(copy));
+        let free = free.filter(|&id| pieces[id].holders == 0).count();
+        ensure!(free == named, "{free} pieces have no holder, and {named} are in the queue");
         Ok(())
     }
 }
 
-impl Names {
-    /// Compares each name's state with the number of requests that hold it.
-    fn audit(&self, references: &[u32]) -> Result<(), String> {
-        let mut found = vec![false; references.len()];
-        for (hash, name) in self.found() {
-            ensure!(self.hash(name) == hash, "{name:?} is found under a hash that is not its own");
-            ensure!(!std::mem::replace(&mut found[name.index()], true), "{name:?} is found twice");
-            let (counted, held) = (self.references(name), references[name.index()]);
-            ensure!(counted == held, "{name:?} is held by {held} requests, not {counted}");
+impl Pieces {
+    /// Compares each piece with the number of requests that hold it, and recounts copies and pieces.
+    fn audit(&self, holders: &[u32]) -> Result<(), String> {
+        let (mut pieces, mut copies) = (0, 0);
+        let mut before: Option<(u64, u64)> = None;
+        for (key, id) in self.copies() {
+            let copy = self[id];
+            ensure!(copy.key == key, "{id:?} is found under a key that is not its own");
+            let in_order = before.is_none_or(|(of, named)| of != key || named < copy.named);
+            ensure!(in_order, "{id:?} is younger than the copy after it");
+            before = Some((key, copy.named));
+            let (mut last, mut end) = (None, 0);
+            for piece in self.of(id) {
+                let Piece { from, to, holders: counted, named, previous, .. } = self[piece];
+                ensure!(
+                    self[piece].copy == id && last.is_none_or(|last| previous == last),
+                    "{piece:?} is in {id:?} and does not know"
+                );
+                ensure!(end <= from && from < to, "{piece:?} is {from}..{to}, after one that ends at {end}");
+                ensure!(named >= copy.named, "{piece:?} is older than its copy");
+                let held = holders[piece.index()];
+                ensure!(counted == held, "{piece:?} is held by {held} requests, not {counted}");
+                (last, end) = (Some(piece), to);
+                pieces += 1;
+            }
+            ensure!(last == Some(copy.last), "{id:?} ends with {last:?}, not {:?}", copy.last);
+            copies += 1;
         }
-        let all = found.iter().filter(|&&found| found).count();
-        ensure!(all == self.len(), "{all} blocks can be found, of {}", self.len());
-        for (held, found) in references.iter().zip(found) {
-            ensure!(found || *held == 0, "a block with a name is held and cannot be found");
-        }
+        let in_use = self.in_use();
+        ensure!((pieces, copies) == in_use, "{pieces} pieces and {copies} copies are there, not {in_use:?}");
         Ok(())
     }
 }

@@ -1,27 +1,28 @@
 //! The free blocks in the order in which they are taken, by what they hold (`FreeKVCacheBlockQueue` of vLLM 0.32,
 //! `vllm/v1/core/kv_cache_utils.py`).
 //!
-//! Blocks that nobody can find are all alike, so that a row of them is one number:
+//! Blocks that nobody can find are all alike, so that a row of them is one number. Blocks that can be found are freed in
+//! pieces, last block first:
 //!
 //! ```text
-//!   taken next ─► 3 anonymous │ named │ named │ 512 anonymous │ named ◄─ freed cached
+//!   taken next ─► 3 anonymous │ piece, from its end │ piece │ 512 anonymous │ piece ◄─ freed cached
 //! ```
 
-use super::names::Name;
+use super::pieces::PieceId;
 
-/// Where in the queue a piece of it is.
+/// Where in the queue a row of blocks is.
 pub(super) type Place = u32;
 
 /// The head of the circular list, where no block is.
 const HEAD: Place = 0;
 
-/// What one piece of the queue holds.
+/// A row of blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Free {
-    /// That many blocks that cannot be found, never none; both neighbours are named blocks or the ends.
+    /// That many blocks that cannot be found, never none; both neighbours are pieces or the ends.
     Anonymous(u32),
-    /// One block that can be found.
-    Named(Name),
+    /// That many blocks that can be found, all of the piece; its last block is taken first.
+    Named(PieceId, u32),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -48,13 +49,14 @@ impl FreeQueue {
         queue
     }
 
-    /// How many blocks there are in all pieces.
+    /// How many blocks there are in all rows.
     pub(super) fn blocks(&self) -> u32 {
         self.blocks
     }
 
-    /// Takes the first `n` blocks, or all if they are fewer, and says which of them could be found.
-    pub(super) fn take(&mut self, n: u32, mut evict: impl FnMut(Name)) {
+    /// Takes the first `n` blocks, or all if they are fewer, and says which of them could be found: so many of a piece,
+    /// from its end.
+    pub(super) fn take(&mut self, n: u32, mut evict: impl FnMut(PieceId, u32)) {
         let mut missing = n.min(self.blocks);
         self.blocks -= missing;
         while missing > 0 {
@@ -64,10 +66,15 @@ impl FreeQueue {
                     *run -= missing;
                     return;
                 }
+                Free::Named(piece, blocks) if *blocks > missing => {
+                    *blocks -= missing;
+                    evict(*piece, missing);
+                    return;
+                }
                 Free::Anonymous(run) => missing -= *run,
-                Free::Named(name) => {
-                    evict(*name);
-                    missing -= 1;
+                Free::Named(piece, blocks) => {
+                    missing -= *blocks;
+                    evict(*piece, *blocks);
                 }
             }
             self.remove(first);
@@ -84,17 +91,40 @@ impl FreeQueue {
         self.insert_anonymous(self.nodes[HEAD as usize].previous, n);
     }
 
-    /// Frees the block called `name`, to be taken last.
-    pub(super) fn push_back_named(&mut self, name: Name) -> Place {
-        self.blocks += 1;
-        self.insert_after(self.nodes[HEAD as usize].previous, Free::Named(name))
+    /// Frees the `blocks` blocks of `piece`, to be taken last.
+    pub(super) fn push_back_named(&mut self, piece: PieceId, blocks: u32) -> Place {
+        self.blocks += blocks;
+        self.insert_after(self.nodes[HEAD as usize].previous, Free::Named(piece, blocks))
     }
 
-    /// Takes the named block at `place` out of its turn.
+    /// Frees `blocks` blocks, to be taken last, that are now the first of the piece at `place`, if that is the last of
+    /// the queue; false, with nothing changed, if it is not.
+    pub(super) fn prepend(&mut self, place: Place, blocks: u32) -> bool {
+        if self.nodes[HEAD as usize].previous != place {
+            return false;
+        }
+        let Free::Named(_, free) = &mut self.nodes[place as usize].free else { return false };
+        *free += blocks;
+        self.blocks += blocks;
+        true
+    }
+
+    /// The last `blocks` blocks of the piece at `place`, but not all, are now `piece`: their turn stays the same.
+    pub(super) fn split(&mut self, place: Place, piece: PieceId, blocks: u32) -> Place {
+        let Node { free, previous, .. } = &mut self.nodes[place as usize];
+        if let Free::Named(_, free) = free {
+            *free -= blocks;
+        }
+        let previous = *previous;
+        self.insert_after(previous, Free::Named(piece, blocks))
+    }
+
+    /// Takes the piece at `place` out of its turn.
     pub(super) fn unlink(&mut self, place: Place) {
         let Node { free, previous, next } = self.nodes[place as usize];
-        debug_assert!(matches!(free, Free::Named(_)));
-        self.blocks -= 1;
+        if let Free::Named(_, blocks) = free {
+            self.blocks -= blocks;
+        }
         self.remove(place);
         if let (Some(before), Some(after)) = (self.run(previous), self.run(next)) {
             self.nodes[previous as usize].free = Free::Anonymous(before + after);
@@ -102,7 +132,7 @@ impl FreeQueue {
         }
     }
 
-    /// The pieces in the order in which they are taken, with their places.
+    /// The rows in the order in which they are taken, with their places.
     pub(super) fn iter(&self) -> impl Iterator<Item = (Place, Free)> {
         let next = |place: Place| Some(self.nodes[place as usize].next).filter(|&next| next != HEAD);
         // No longer than the slab, so that a broken list ends too.
@@ -111,12 +141,12 @@ impl FreeQueue {
             .map(|place| (place, self.nodes[place as usize].free))
     }
 
-    /// How many pieces are in use, by what is not vacant.
-    pub(super) fn pieces(&self) -> usize {
+    /// How many rows are in use, by what is not vacant.
+    pub(super) fn rows(&self) -> usize {
         self.nodes.len() - 1 - self.vacant.len()
     }
 
-    /// The blocks of the run at `place`; `None` at a named block and at the ends.
+    /// The blocks of the anonymous row at `place`; `None` at a piece and at the ends.
     fn run(&self, place: Place) -> Option<u32> {
         match self.nodes[place as usize].free {
             Free::Anonymous(run) if place != HEAD => Some(run),

@@ -12,7 +12,7 @@ mod audit;
 mod block_cache;
 mod block_pool;
 mod free_queue;
-mod names;
+mod pieces;
 mod run_length;
 
 #[cfg(test)]
