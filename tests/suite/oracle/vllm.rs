@@ -76,7 +76,7 @@ fn vllm_scheduler() {
     let Some(lines) = lines("vllm/scheduler.jsonl") else { return absent("vllm") };
     let mut tally = Tally::new("vllm");
     for line in lines {
-        tally.record(outcome(&line, |config, blocks| Reference::<BlockCache>::new(config, blocks)).map(drop));
+        tally.record(outcome(&line, Reference::<BlockCache>::new).map(drop));
     }
     tally.finish();
 }
@@ -84,7 +84,7 @@ fn vllm_scheduler() {
 /// The same scenarios on the other cache, not counted again.
 #[test]
 fn vllm_scheduler_on_run_lengths() {
-    all_agree(|config, blocks| Reference::<RunLengthCache>::new(config, blocks));
+    all_agree(Reference::<RunLengthCache>::new);
 }
 
 /// The same scenarios on the fast engine, not counted again.
