@@ -9,7 +9,6 @@ use super::super::output_processor::Alike;
 use super::super::scheduler::Slot;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
-use std::ops::Range;
 
 /// A pass, counted from when the cohort was formed.
 pub(super) type Pass = u64;
@@ -81,8 +80,6 @@ pub(super) struct Withdrawn {
     /// Whether the latest pass was scheduled for it and no batch has been updated since: blocks that were full then are
     /// cached already.
     pub(super) cached_by_pass: bool,
-    /// The passes of the batches in flight that were scheduled for it.
-    pub(super) in_flight: Range<Pass>,
 }
 
 impl Cohort {
@@ -268,14 +265,12 @@ impl Cohort {
         let member = *self.by_slot.get(slot.index()).filter(|member| member.seat != 0)?;
         let Member { first, until, measured, .. } = member;
         let end = until.min(self.next_pass);
-        let in_flight = first.max(self.next_update)..end;
         let withdrawn = Withdrawn {
             scheduled: (end - first) as u32,
             updated: self.delivered(slot),
             cached_by_pass: until == Pass::MAX && end > first && self.next_update == self.update_at_pass,
-            in_flight: in_flight.clone(),
         };
-        for pass in in_flight {
+        for pass in first.max(self.next_update)..end {
             let alike = &mut self.in_flight[(pass - self.next_update) as usize];
             alike.tokens -= 1;
             alike.measured -= u32::from(measured);

@@ -38,10 +38,10 @@ use self::decode_run::DecodeRun;
 use super::batch::{Scheduled, StepTimer};
 use super::config::EngineConfig;
 use super::engine_core::{Engine, EngineCore, EngineTiming};
-use super::kv_cache::RunLengthCache;
+use super::kv_cache::{KvCache, RunLengthCache};
 use super::request::{EngineRequest, Output, Refusal, RequestId, Usage};
 use super::schedule::{Admission, Pass};
-use super::scheduler::Slot;
+use super::scheduler::{Scheduler, Slot};
 use super::stats::Stats;
 use crate::problem::Problem;
 use crate::units::{Blocks, SimDuration, SimTime, Tokens};
@@ -176,10 +176,9 @@ impl FastEngine {
         self.cohort.join(joining, self.core.config.async_scheduling);
     }
 
-    /// Brings a request up to date and takes it out of the cohort, if it is in it. The answer is in which of the batches in
-    /// flight it has a token, by their place.
-    fn withdraw(&mut self, slot: Slot) -> std::ops::Range<usize> {
-        let Some(withdrawn) = self.cohort.withdraw(slot) else { return 0..0 };
+    /// Brings a request up to date and takes it out of the cohort, if it is in it.
+    fn withdraw(&mut self, slot: Slot) {
+        let Some(withdrawn) = self.cohort.withdraw(slot) else { return };
         let scheduler = &mut self.core.scheduler;
         let request = &mut scheduler.requests[slot.index()];
         let on_their_way = withdrawn.scheduled - withdrawn.updated;
@@ -192,34 +191,28 @@ impl FastEngine {
         let known = request.tokens - u32::from(!withdrawn.cached_by_pass);
         scheduler.cache.catch_up(&mut request.table, request.computed, known.min(request.computed));
         self.core.processor.was_alike(slot, withdrawn.updated);
-        let place = |pass: u64| (pass - self.cohort.next_update) as usize;
-        if withdrawn.in_flight.is_empty() {
-            0..0
-        } else {
-            place(withdrawn.in_flight.start)..place(withdrawn.in_flight.end)
-        }
     }
 
-    /// The loop runs every step from here on: all members are brought up to date.
+    /// The loop runs every step from here on: batches in flight list all their tokens, and all members are brought up to
+    /// date.
     fn disband(&mut self) {
-        self.formed = false;
-        let mut listed: Vec<Vec<Scheduled>> = vec![Vec::new(); self.core.in_flight.len()];
+        for place in 0..self.core.in_flight.len() {
+            self.list_members(place);
+        }
         for index in 0..self.core.scheduler.running.len() {
-            let slot = self.core.scheduler.running[index];
-            for place in self.withdraw(slot) {
-                listed[place].push(self.one_token(slot));
-            }
+            self.withdraw(self.core.scheduler.running[index]);
         }
-        for (place, members) in listed.into_iter().enumerate() {
-            if let Some(in_flight) = self.core.in_flight.get_mut(place) {
-                in_flight.batch.scheduled.splice(0..0, members);
-            }
-        }
+        self.formed = false;
     }
 
-    fn one_token(&self, slot: Slot) -> Scheduled {
-        let id = self.core.scheduler.requests[slot.index()].id;
-        Scheduled { id, slot, tokens: Tokens(1), samples: true }
+    /// Lists the tokens of members in the batch at a place of those in flight: in order of admission, before the others.
+    fn list_members(&mut self, place: usize) {
+        let EngineCore { in_flight, scheduler, .. } = &mut self.core;
+        let Some(in_flight) = in_flight.get_mut(place) else { return };
+        let listed = &mut in_flight.batch.scheduled;
+        let before = listed.len();
+        listed.extend(members_of(scheduler, &self.cohort, place));
+        listed.rotate_left(before);
     }
 
     /// The batch whose outputs are due at `now` ends, and the next pass is scheduled.
@@ -266,7 +259,7 @@ impl FastEngine {
         let mut place = 0;
         while let Some(slot) = self.cohort.pop_last_token() {
             self.withdraw(slot);
-            let token = self.one_token(slot);
+            let token = one_token(&self.core.scheduler, slot);
             if let Some(oldest) = self.core.in_flight.get_mut(0) {
                 oldest.batch.scheduled.insert(place, token);
             }
@@ -274,7 +267,7 @@ impl FastEngine {
         }
     }
 
-    /// Schedules a pass; false, with nothing changed, if the cohort cannot be part of it.
+    /// Schedules a pass; false, with nothing given out, if the cohort cannot be part of it.
     fn pass(&mut self, now: SimTime) -> bool {
         self.cohort.skip_foreseen();
         let members = self.cohort.members();
@@ -452,6 +445,21 @@ impl FastEngine {
             self.plan.at = self.end_of(None, 0);
         }
     }
+}
+
+/// The tokens of members in the batch at a place of those in flight, in order of admission.
+fn members_of<C: KvCache>(
+    scheduler: &Scheduler<C>,
+    cohort: &Cohort,
+    place: usize,
+) -> impl Iterator<Item = Scheduled> {
+    let members = scheduler.running.iter().filter(move |&&slot| cohort.is_in_flight(slot, place));
+    members.map(|&slot| one_token(scheduler, slot))
+}
+
+/// A request decodes one token.
+fn one_token<C: KvCache>(scheduler: &Scheduler<C>, slot: Slot) -> Scheduled {
+    Scheduled { id: scheduler.requests[slot.index()].id, slot, tokens: Tokens(1), samples: true }
 }
 
 impl Engine for FastEngine {

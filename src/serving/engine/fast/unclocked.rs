@@ -1,6 +1,6 @@
 //! The fast engine call by call.
 
-use super::FastEngine;
+use super::{FastEngine, members_of};
 use crate::problem::Problem;
 use crate::serving::engine::{
     Batch, BatchShape, DecodeForm, EngineConfig, EngineRequest, EngineTiming, PrefixCacheStats, RequestId,
@@ -78,11 +78,9 @@ impl Unclocked {
         if engine.formed {
             engine.withdraw_the_ending();
         }
-        let mut outputs: Vec<TokenOutput> = self
-            .members_of(0)
-            .iter()
-            .map(|member| TokenOutput { id: member.id, slot: member.slot, finish: None })
-            .collect();
+        let members = self.members_of(0).into_iter();
+        let mut outputs: Vec<TokenOutput> =
+            members.map(|member| TokenOutput { id: member.id, slot: member.slot, finish: None }).collect();
         let engine = &mut self.engine;
         if engine.formed {
             engine.cohort.updated();
@@ -104,11 +102,7 @@ impl Unclocked {
     /// The tokens of members in a batch in flight, in order of admission.
     fn members_of(&self, place: usize) -> Vec<Scheduled> {
         let FastEngine { core, cohort, formed: true, .. } = &self.engine else { return Vec::new() };
-        let running = core.scheduler.running.iter().copied();
-        running
-            .filter(|&slot| cohort.is_in_flight(slot, place))
-            .map(|slot| self.engine.one_token(slot))
-            .collect()
+        members_of(&core.scheduler, cohort, place).collect()
     }
 
     /// Whether a call is due: requests are here, or one has left since the latest pass.

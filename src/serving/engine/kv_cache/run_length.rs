@@ -73,7 +73,8 @@ impl RunLengthCache {
 
     /// Takes `n` blocks, of which there must be as many, for the request of `table`.
     fn take(&mut self, table: &mut RunTable, n: u32) {
-        self.free.take(n, |piece, blocks| self.pieces.evict(piece, blocks));
+        let taken = self.take_anonymous(n);
+        debug_assert!(taken, "whoever calls has looked");
         table.anonymous += n;
     }
 
